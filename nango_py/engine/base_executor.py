@@ -167,7 +167,7 @@ class BaseExecutor(ABC, Generic[Result]):
         runtime, connection = self._get_runtime(), self._read_connection()
         mode = mode_of(runtime.integration)
         if mode.is_ready(connection.credentials):
-            return self._plan(runtime, connection, call)
+            return make_plan(call, self._bind(runtime, connection))
         credentials = {**connection.credentials, mode.token_variable: Secret("token_of_the_first_call")}
         settings = bind_settings(
             runtime.integration, replaced(connection, credentials=credentials), runtime.clock
@@ -188,9 +188,6 @@ class BaseExecutor(ABC, Generic[Result]):
 
     def _based(self, call: Call) -> Call:
         return replaced(call, base=self._base) if self._base else call
-
-    def _plan(self, runtime: IntegrationRuntime, connection: Connection, call: Call) -> Plan:
-        return make_plan(self._based(call), self._bind(runtime, connection))
 
     @without_frames
     def _usage(self) -> tuple[WindowView, ...]:
@@ -222,8 +219,8 @@ class BaseExecutor(ABC, Generic[Result]):
         deadline_seconds: float | None = None,
     ) -> Response:
         """The steps of `request`, the same for threads and asyncio."""
-        call, runtime = await self._prepare(method, path, options, deadline_seconds)
-        return await self._run(call, runtime, raise_for_error=raise_for_error)
+        call = await self._prepare(method, path, options, deadline_seconds)
+        return await self._run(call, raise_for_error=raise_for_error)
 
     async def _prepare(
         self,
@@ -232,19 +229,40 @@ class BaseExecutor(ABC, Generic[Result]):
         options: Mapping[str, Any],
         deadline_seconds: float | None,
         adapt: Callable[[Plan], Plan] | None = None,
-    ) -> tuple[ApiCall, IntegrationRuntime]:
+    ) -> ApiCall:
         """A call that is ready to be run; `adapt` changes its plan."""
         with self._start(method, path) as start:
-            call = make_call(method, path, options)
+            call = self._based(make_call(method, path, options))
             check_deadline(deadline_seconds)
             runtime = start.use(self._get_runtime())
-            ends = end_of(runtime, deadline_seconds)
-            connection = await self._usable_connection(runtime, deadline_seconds)
-            plan = self._plan(runtime, connection, call)
-            if adapt is not None:
-                plan = adapt(plan)
-            seconds = left(runtime, ends)
-            return ApiCall(plan, runtime, self._io, start.record, deadline_seconds=seconds), runtime
+
+            def plan_for(settings: BoundRequestSettings) -> Plan:
+                plan = make_plan(call, settings)
+                return plan if adapt is None else adapt(plan)
+
+            return await self._make_api_call(start, runtime, deadline_seconds, plan_for)
+
+    async def _make_api_call(
+        self,
+        start: CallStart,
+        runtime: IntegrationRuntime,
+        deadline_seconds: float | None,
+        plan_for: Callable[[BoundRequestSettings], Plan],
+        *,
+        returns_limited: bool = False,
+        follows_redirects: bool = True,
+    ) -> ApiCall:
+        """A call with the plan for the connection's settings. Its deadline includes a token refresh."""
+        clock = runtime.clock
+        seconds = runtime.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
+        ends = clock.monotonic() + seconds
+        connection = await self._usable_connection(runtime, seconds)
+        plan = plan_for(self._bind(runtime, connection))
+        left = max(0.0, ends - clock.monotonic())
+        return ApiCall(
+            plan, runtime, self._io, start.record, deadline_seconds=left, returns_limited=returns_limited,
+            follows_redirects=follows_redirects,
+        )  # fmt: skip
 
     async def _request_url(self, method: str, url: str, options: Mapping[str, Any]) -> Response:
         """Make a call to an absolute URL, for an HTTP library.
@@ -254,20 +272,16 @@ class BaseExecutor(ABC, Generic[Result]):
         """
         with self._start(method, "") as start:
             runtime = start.use(self._get_runtime())
-            ends = end_of(runtime, None)
-            settings = self._bind(runtime, await self._usable_connection(runtime))
-            plan = self._library_plan(runtime, settings, make_call(method, "", options), url)
-            api_call = ApiCall(
-                plan, runtime, self._io, start.record, deadline_seconds=left(runtime, ends),
-                returns_limited=True, follows_redirects=False,
-            )  # fmt: skip
-        response = await self._run(api_call, runtime)
+            plan_for = partial(self._library_plan, make_call(method, "", options), url)
+            call = await self._make_api_call(
+                start, runtime, None, plan_for, returns_limited=True, follows_redirects=False
+            )
+            settings = call.plan.settings
+        response = await self._run(call)
         hide_location(response.raw.headers, settings)
         return response
 
-    def _library_plan(
-        self, runtime: IntegrationRuntime, settings: BoundRequestSettings, call: Call, url: str
-    ) -> Plan:
+    def _library_plan(self, call: Call, url: str, settings: BoundRequestSettings) -> Plan:
         name, shown = settings.shown_base_of(url)
         path = url[len(shown) :] if url.startswith(shown) else ""
         given = call.headers or {}
@@ -281,30 +295,25 @@ class BaseExecutor(ABC, Generic[Result]):
             plan = move_to_url(plan, reached)
         return library_plan(plan, given)
 
-    async def _run(
-        self, call: ApiCall, runtime: IntegrationRuntime, *, raise_for_error: bool = False
-    ) -> Response:
+    async def _run(self, call: ApiCall, *, raise_for_error: bool = False) -> Response:
         """Run a call; an error response is raised if that is wanted."""
         response = await call.run()
         response.attempts = tuple(call.attempts)
-        response.hint = runtime.end_of_life
+        response.hint = call.runtime.end_of_life
         if raise_for_error and call.attempts[-1].action in UNWANTED:
             if call.plan.stream:
                 await self._io.read(response)
-            raise runtime.provider_error(response, call.plan)
+            raise call.runtime.provider_error(response, call.plan)
         return response
 
-    async def _usable_connection(
-        self, runtime: IntegrationRuntime, deadline_seconds: float | None = None
-    ) -> Connection:
+    async def _usable_connection(self, runtime: IntegrationRuntime, seconds: float) -> Connection:
         """The stored connection; a token that is about to expire is refreshed first."""
         connection = self._read_connection.get_cached()
         if connection is None:
-            seconds = runtime.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
             with database_time(seconds):
                 connection = await self._io.ask_store(self._read_connection)
         if self._is_due(runtime, connection):
-            return await self._refresh(runtime, connection, deadline_seconds)
+            return await self._refresh(runtime, connection, seconds)
         return connection
 
     def _is_due(self, runtime: IntegrationRuntime, connection: Connection) -> bool:
@@ -322,7 +331,7 @@ class BaseExecutor(ABC, Generic[Result]):
         return lifetime is not None and tokens.is_due(lifetime)
 
     async def _refresh(
-        self, runtime: IntegrationRuntime, connection: Connection, deadline_seconds: float | None
+        self, runtime: IntegrationRuntime, connection: Connection, seconds: float
     ) -> Connection:
         """A connection with a newer token, or this one while its token is valid.
 
@@ -332,7 +341,6 @@ class BaseExecutor(ABC, Generic[Result]):
         tokens = runtime.tokens
         if tokens is None:
             return connection
-        seconds = runtime.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
         refreshed = await tokens.refresh(runtime, connection, runtime.clock.monotonic() + seconds, self._io)
         if refreshed is not None:
             return refreshed
@@ -366,14 +374,11 @@ class BaseExecutor(ABC, Generic[Result]):
         """The next page of a walk, or None after the last."""
         if not walk.has_next():
             return None
-        runtime, deadline_seconds = walk.runtime, walk.options.deadline_seconds
         with self._start(walk.call.method, walk.call.path) as start:
             walk.last_call = start.record
-            ends = end_of(start.use(runtime), deadline_seconds)
-            connection = await self._usable_connection(runtime, deadline_seconds)
-            plan = walk.plan(self._bind(runtime, connection))
-            call = ApiCall(plan, runtime, self._io, start.record, deadline_seconds=left(runtime, ends))
-        response = await self._run(call, runtime)
+            runtime = start.use(walk.runtime)
+            call = await self._make_api_call(start, runtime, walk.options.deadline_seconds, walk.plan)
+        response = await self._run(call)
         is_error = call.attempts[-1].action in UNWANTED and not walk.accepts(response)
         if walk.of_graphql is not None:
             read_data(runtime, response, call.plan, is_error=is_error)
@@ -390,10 +395,10 @@ class BaseExecutor(ABC, Generic[Result]):
         deadline_seconds = of_call.pop("deadline_seconds", None)
         path = self._get_runtime().integration.requests.graphql_path
         adapt = partial(with_safety, document=document)
-        call, runtime = await self._prepare("POST", path, of_call, deadline_seconds, adapt)
-        response = await self._run(call, runtime)
+        call = await self._prepare("POST", path, of_call, deadline_seconds, adapt)
+        response = await self._run(call)
         is_error = call.attempts[-1].action in UNWANTED
-        return read_data(runtime, response, call.plan, is_error=is_error)
+        return read_data(call.runtime, response, call.plan, is_error=is_error)
 
     @without_frames
     def start_graphql_walk(self, query: object, variables: object, options: Mapping[str, Any]) -> PageWalk:
@@ -427,14 +432,3 @@ class BaseExecutor(ABC, Generic[Result]):
         except NO_VERDICT as error:
             return check.failed(error)
         return check.judge(response, call.plan)
-
-
-def end_of(runtime: IntegrationRuntime, deadline_seconds: float | None) -> float:
-    """When a call that begins now must have ended, by the monotonic clock; a token refresh counts too."""
-    seconds = runtime.retries.deadline_seconds if deadline_seconds is None else deadline_seconds
-    return runtime.clock.monotonic() + seconds
-
-
-def left(runtime: IntegrationRuntime, ends: float) -> float:
-    """The seconds until then, at least 0."""
-    return max(0.0, ends - runtime.clock.monotonic())

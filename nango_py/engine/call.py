@@ -76,7 +76,7 @@ class ApiCall:
 
     __slots__ = (
         "_clock", "_deadline", "_follows_redirects", "_has_refreshed", "_io", "_outage", "_place", "_policy",
-        "_returns_limited", "_runtime", "_seconds", "_sent_at", "_waited", "attempts", "plan", "record",
+        "_returns_limited", "_seconds", "_sent_at", "_waited", "attempts", "plan", "record", "runtime",
     )  # fmt: skip
 
     def __init__(
@@ -94,7 +94,7 @@ class ApiCall:
         self.plan = plan
         self.record = CallRecord() if record is None else record
         self.attempts = self.record.attempts
-        self._runtime = runtime
+        self.runtime = runtime
         self._io = io
         self._policy = policy or runtime.retries
         self._clock = runtime.clock
@@ -168,12 +168,12 @@ class ApiCall:
         if not self.plan.is_counted:
             self._place = Place(self._io.limits, (), ())
             return
-        while (seconds := self._runtime.seconds_to_hold(self.plan)) > 0:
+        while (seconds := self.runtime.seconds_to_hold(self.plan)) > 0:
             if self._clock.monotonic() + seconds >= self._deadline:
                 break
             await self._wait(seconds, "the API's first response")
         is_newcomer = await self._is_newcomer()
-        spends, gates = self._runtime.spends_of(self.plan)
+        spends, gates = self.runtime.spends_of(self.plan)
         self._place = place = Place(self._io.limits, spends, gates, is_newcomer=is_newcomer)
         patience, ends = current_patience(), self._deadline
         if patience is not None:
@@ -190,10 +190,10 @@ class ApiCall:
 
     async def _is_newcomer(self) -> bool:
         """Whether the API has yet to accept the connection, as far as this process and the store know."""
-        quotas, settings, limits = self._runtime.quotas, self.plan.settings, self._io.limits
+        quotas, settings, limits = self.runtime.quotas, self.plan.settings, self._io.limits
         if not quotas.is_newcomer(settings):
             return False
-        views = await self._io.ask_limits(limits.view, (self._runtime.mark_of(settings).key,))
+        views = await self._io.ask_limits(limits.view, (self.runtime.mark_of(settings).key,))
         if any(view.used for view in views):
             quotas.recall(settings)
             return False
@@ -225,13 +225,13 @@ class ApiCall:
         self._place.is_sent = True  # the API may have counted an interrupted request
         outcome = await self._io.send(request, seconds)
         recount = (
-            self._runtime.recount(self.plan, self._place, outcome, lambda: self._facts(outcome))
+            self.runtime.recount(self.plan, self._place, outcome, lambda: self._facts(outcome))
             if self.plan.is_counted
             else None
         )
         was_sent = not isinstance(outcome, Failure) or outcome.sent
         self._place.is_sent = was_sent and (recount is None or recount.keeps_place)
-        if self._runtime.limits.are_settled:
+        if self.runtime.limits.are_settled:
             self._place.costs = settled_costs(
                 self._place.spends,
                 lambda: {} if isinstance(outcome, Failure) else outcome.headers,
@@ -250,13 +250,13 @@ class ApiCall:
         if not verdict.gate_seconds > 0 or not self.plan.is_counted:
             return None
         refusals = 1 + sum(one.action == "wait" for one in self.attempts)
-        return self._runtime.gates_to_close(self._place, outcome, self._facts(outcome), refusals)
+        return self.runtime.gates_to_close(self._place, outcome, self._facts(outcome), refusals)
 
     async def _learn(self, outcome: Outcome, verdict: Verdict, closing: Closing | None) -> None:
         """Take in what a response says about limits, and stop calls under the same keys for as long."""
         if not self.plan.is_counted:
             return
-        learn = self._runtime.learner(
+        learn = self.runtime.learner(
             self.plan, self._place.spends, outcome, lambda: self._json(outcome), self._sent_at,
             is_refused=closing is not None,
         )  # fmt: skip
@@ -286,7 +286,7 @@ class ApiCall:
     async def _refresh(self, outcome: Outcome) -> bool:
         """Replace refused credentials, or answer the response's challenge; at most once in a call."""
         self._has_refreshed = True
-        plan, tokens = self.plan, self._runtime.tokens
+        plan, tokens = self.plan, self.runtime.tokens
         if isinstance(outcome, Failure):
             return False
         challenged = answer_challenge(plan, outcome.headers)
@@ -296,28 +296,26 @@ class ApiCall:
         if tokens is None or not tokens.can_refresh(plan.settings):
             return False
         current = plan.settings.connection
-        connection = await tokens.refresh(self._runtime, current, self._deadline, self._io, is_refused=True)
+        connection = await tokens.refresh(self.runtime, current, self._deadline, self._io, is_refused=True)
         if connection is None or connection is current:
             return False
         self.plan = with_credentials_of(
-            plan, bind_settings(self._runtime.integration, connection, self._clock)
+            plan, bind_settings(self.runtime.integration, connection, self._clock)
         )
         return True
 
     async def _end_connection(self, outcome: Outcome) -> None:
         """After a refusal: raise if the token has expired and nothing can refresh it."""
-        tokens, settings = self._runtime.tokens, self.plan.settings
+        tokens, settings = self.runtime.tokens, self.plan.settings
         if isinstance(outcome, Failure) or outcome.status_code not in REFUSALS or tokens is None:
             return
         if self.plan.is_download:  # it is not the token that is refused
             return
         if tokens.has_ended(settings):
-            await tokens.refresh(
-                self._runtime, settings.connection, self._deadline, self._io, is_refused=True
-            )
+            await tokens.refresh(self.runtime, settings.connection, self._deadline, self._io, is_refused=True)
 
     def _can_refresh(self) -> bool:
-        plan, tokens = self.plan, self._runtime.tokens
+        plan, tokens = self.plan, self.runtime.tokens
         if self._has_refreshed or not plan.replayable or plan.is_download:
             return False
         return plan.settings.mode.answers_challenges or (
@@ -330,7 +328,7 @@ class ApiCall:
         if not isinstance(outcome, Failure):
             status = outcome.status_code
             breaker.record_failure() if status in OUTAGE_STATUSES else breaker.record_success()
-            if 200 <= status < 300 and not self._runtime.has_rule_for(status):  # noqa: PLR2004 - RFC 9110 section 15
+            if 200 <= status < 300 and not self.runtime.has_rule_for(status):  # noqa: PLR2004 - RFC 9110 section 15
                 return GOOD_RESPONSE
         elif outcome.reason not in NOT_THE_API:
             breaker.record_failure()
@@ -352,7 +350,7 @@ class ApiCall:
             plan.method, plan.endpoint, status=outcome.status_code, header=outcome.headers.get,
             text=lambda: self._text(outcome),
             json=lambda: self._json(outcome),
-            requested_wait=lambda: self._runtime.requested_wait(
+            requested_wait=lambda: self.runtime.requested_wait(
                 outcome, lambda: self._text(outcome), lambda: self._json(outcome)
             ),
             safe=plan.safe_to_repeat, replayable=plan.replayable, refreshable=self._can_refresh(),
@@ -385,7 +383,7 @@ class ApiCall:
             raise self._error(TransportFailed, "too many redirects", outcome, reason="redirects")
         self._record(outcome, Verdict("redirect", f"redirect {number} of at most {MAX_REDIRECTS}"))
         if redirected.is_download:
-            self._outage = self._runtime.download_outage
+            self._outage = self.runtime.download_outage
         self.plan = redirected
 
     def _record(self, outcome: Outcome, verdict: Verdict, closing: Closing | None = None) -> None:
@@ -402,11 +400,11 @@ class ApiCall:
         )  # fmt: skip
         self._waited = 0.0
         self.attempts.append(attempt)
-        log_attempt(self._runtime.logger, self.plan, attempt)
+        log_attempt(self.runtime.logger, self.plan, attempt)
         self._emit("attempt", self._seconds, verdict.rule, attempt)
 
     def _emit(self, kind: str, seconds: float, reason: str, attempt: Attempt | None = None) -> None:
-        events, plan = self._runtime.events, self.plan
+        events, plan = self.runtime.events, self.plan
         if not events.has_listeners(kind):
             return
         connection = plan.settings.connection
@@ -464,7 +462,7 @@ class ApiCall:
         connection = plan.settings.connection
         identity = connection.integration, connection.user_id
         log_call(
-            self._runtime.logger, identity, plan.method, plan.masked_endpoint, self.record, seconds, result
+            self.runtime.logger, identity, plan.method, plan.masked_endpoint, self.record, seconds, result
         )
 
 

@@ -385,7 +385,8 @@ class Executor(FileExecutor[Response]):
         """The base URL with credentials masked, and the origins of the API. May fetch a first token."""
         runtime, connection = self._get_runtime(), self._read_connection()
         if not mode_of(runtime.integration).is_ready(connection.credentials):
-            connection = run_sync(self._usable_connection(runtime))  # the URL may depend on the token
+            # The URL may depend on the token.
+            connection = run_sync(self._usable_connection(runtime, runtime.retries.deadline_seconds))
         settings = self._bind(runtime, connection)
         return settings.masked_base(self._base), settings.origins
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nango_py.engine.base_executor import UNWANTED, BaseExecutor, Result, end_of, left
-from nango_py.engine.call import ApiCall
+from nango_py.engine.base_executor import UNWANTED, BaseExecutor, Result
 from nango_py.engine.call_arguments import make_call
 from nango_py.engine.download import NO_REST, PARTIAL, WHOLE, PartialFile
+from nango_py.engine.plan import make_plan
 from nango_py.engine.retry import SENT_RETRIED, UNSENT_RETRIED
 from nango_py.engine.upload import Upload, as_repeatable, open_source, piece_plan
 from nango_py.errors import RequestFailed, TransportFailed
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
 
+    from nango_py.engine.call import ApiCall
     from nango_py.engine.call_arguments import Call
     from nango_py.engine.plan import Plan
     from nango_py.engine.runtime import IntegrationRuntime
@@ -80,7 +82,8 @@ class FileExecutor(BaseExecutor[Result]):
         """The error for a response that does not hold the file."""
         runtime = self._get_runtime()
         await self._io.read(response)
-        plan = self._plan(runtime, await self._usable_connection(runtime), call)
+        connection = await self._usable_connection(runtime, runtime.retries.deadline_seconds)
+        plan = make_plan(self._based(call), self._bind(runtime, connection))
         return runtime.provider_error(response, plan)
 
     async def _upload(
@@ -94,9 +97,10 @@ class FileExecutor(BaseExecutor[Result]):
     ) -> Response:
         """Begin an upload, and send the pieces; after a failure go on where the API says."""
         with open_source(source) as opened:
-            call, runtime = await self._prepare(method, path, options, deadline_seconds, as_repeatable)
-            start, upload = call.plan, Upload(call.plan.own.upload or {}, opened, progress)
-            response = await self._run(call, runtime, raise_for_error=True)
+            call = await self._prepare(method, path, options, deadline_seconds, as_repeatable)
+            runtime, start = call.runtime, call.plan
+            upload = Upload(start.own.upload or {}, opened, progress)
+            response = await self._run(call, raise_for_error=True)
             url = upload.find_url(response)
             if not url:
                 raise _refusal(runtime, upload.no_url(), response, start)
@@ -105,7 +109,7 @@ class FileExecutor(BaseExecutor[Result]):
                 failed: TransportFailed | None = None
                 try:
                     call = await self._prepare_piece(runtime, start, url, upload.piece, deadline_seconds)
-                    response = await self._run(call, runtime)
+                    response = await self._run(call)
                 except TransportFailed as error:
                     failed = error
                 if failed is None:
@@ -132,12 +136,10 @@ class FileExecutor(BaseExecutor[Result]):
         deadline_seconds: float | None,
     ) -> ApiCall:
         with self._start(piece.method, start.endpoint) as begun:
-            ends = end_of(begun.use(runtime), deadline_seconds)
-            connection = await self._usable_connection(runtime, deadline_seconds)
-            plan = piece_plan(start, self._bind(runtime, connection), url, piece)
-            seconds = left(runtime, ends)
-            return ApiCall(
-                plan, runtime, self._io, begun.record, deadline_seconds=seconds, follows_redirects=False
+            plan_for = partial(piece_plan, start, url, piece)
+            begun.use(runtime)
+            return await self._make_api_call(
+                begun, runtime, deadline_seconds, plan_for, follows_redirects=False
             )
 
 

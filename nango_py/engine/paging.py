@@ -65,9 +65,9 @@ class ParsedPage:
 
     def __init__(
         self,
-        walk: PageWalk | None,
+        walk: PageWalk,
         before: Place,
-        sent_page: SentPage | None,
+        sent_page: SentPage,
         response: Response,
         *,
         is_empty: bool,
@@ -84,9 +84,9 @@ class ParsedPage:
         self._body: Any = None
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> Plan:
         """The request for this page."""
-        return None if self.sent_page is None else self.sent_page.plan
+        return self.sent_page.plan
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -100,7 +100,7 @@ class ParsedPage:
 
     def sent(self, pointer: RequestPointer) -> object:
         """The value at a pointer in the request for this page; None if there is none."""
-        return None if self.sent_page is None else read_request(pointer, self.sent_page)
+        return read_request(pointer, self.sent_page)
 
     def json(self) -> Any:
         """The body as JSON or XML; None for an empty page.
@@ -112,7 +112,7 @@ class ParsedPage:
             return self._body
         problem = ""
         try:
-            self._body = read_body(self.response, () if self._walk is None else self._walk.list_names)
+            self._body = read_body(self.response, self._walk.list_names)
         except ValueError:
             problem = self._describe_body()
         if problem:
@@ -137,10 +137,8 @@ class ParsedPage:
             RequestFailed: the page does not say how the list goes on, or its link leads out of the API.
         """
         if self._after is None:
-            changes = None if self._walk is None else self._walk.changes_after(self)
-            self._after = Place(
-                changes, self.before.pages + 1, self.records_so_far, self.largest_page, *self.seen
-            )
+            changes, pages = self._walk.changes_after(self), self.before.pages + 1
+            self._after = Place(changes, pages, self.records_so_far, self.largest_page, *self.seen)
         return self._after
 
     def state(self, read: int | None = None) -> JsonObject:
@@ -149,7 +147,6 @@ class ParsedPage:
         Raises:
             RequestFailed: the page does not say how the list goes on, or the next link holds a credential.
         """
-        assert self._walk is not None  # noqa: S101 - only pages of a walk have a state
         if read is not None and read < len(self.records):
             return self._walk.state_at(self.before, read)
         return self._walk.state_at(self.after)
@@ -276,6 +273,7 @@ class PageWalk:
         """
         before, last, status, empty_pages = self.place, self._page, response.status_code, 0
         is_declared = status in self._paginator.empty_statuses and (status >= 300 or not response.content)  # noqa: PLR2004 - RFC 9110 section 15
+        assert self._sent is not None  # noqa: S101 - by `plan`
         page = ParsedPage(self, before, self._sent, response, is_empty=is_declared or status in NO_CONTENT)
         self._page = page
         problem = ""
@@ -305,8 +303,7 @@ class PageWalk:
         if is_first:
             self._first_keys = keys
         if found is None and keys:
-            plan = page.plan
-            code, message = self.runtime.read_error(page.response, plan) if plan else ("", "")
+            code, message = self.runtime.read_error(page.response, page.plan)
             if code or message or not keys & self._first_keys:
                 raise UnreadablePage(
                     f"there are no records; the page has {', '.join(sorted(keys)[:5])}"
@@ -342,7 +339,7 @@ class PageWalk:
         Only after a page that was shorter than requested: a record that is added to the list during the walk
         moves the others too.
         """
-        if last is None or not last.records or page.sent_page is None or self._paginator.name != "offset":
+        if last is None or not last.records or self._paginator.name != "offset":
             return
         size = self._requests.size_of(page.sent_page)
         if len(last.records) < size and any(
@@ -372,8 +369,6 @@ class PageWalk:
     def _changes_after(self, page: ParsedPage) -> JsonObject | None:
         """What the request for the next page changes. URLs stay in this frame."""
         sent = page.sent_page
-        if sent is None:
-            return None
         target = self._paginator.following(page, self._requests.params(sent))
         if target is None:
             return None
@@ -401,11 +396,9 @@ class PageWalk:
     def _error(self, page: ParsedPage, problem: str) -> ProviderError:
         """The error for a page that cannot be understood."""
         plan, response = page.plan, page.response
-        secrets = plan.settings.secrets if plan else ()
-        endpoint = plan.masked_endpoint() if plan else ""
         return ProviderError(
-            f"{self.runtime.integration.name} /{endpoint}: page {page.before.pages + 1} cannot be used: "
-            f"{mask_secrets(problem, secrets)}",
+            f"{self.runtime.integration.name} /{plan.masked_endpoint()}: page {page.before.pages + 1} cannot "
+            f"be used: {mask_secrets(problem, plan.settings.secrets)}",
             status=response.status_code,
             plan=plan, attempts=response.attempts, response=response,
             call_id=response.attempts[-1].call_id if response.attempts else "",

@@ -234,16 +234,16 @@ def _read(pointer: str | Settings, response: Response) -> JsonValue:
 
 
 @without_frames
-def piece_plan(start: Plan, settings: BoundRequestSettings, url: str, piece: Piece) -> Plan:
+def piece_plan(start: Plan, url: str, piece: Piece, settings: BoundRequestSettings) -> Plan:
     """The request for a piece.
 
     At the API itself it has the credentials. At one of `upload_hosts` it has none: there the URL is one.
 
     Args:
         start: the plan of the call that began the upload.
-        settings: of the connection.
         url: in the response to that call.
         piece: the request.
+        settings: of the connection.
 
     Raises:
         RequestFailed: the URL leads to another host.

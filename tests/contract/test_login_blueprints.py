@@ -194,7 +194,7 @@ def test_a_login_by_its_rules_is_stored_and_refreshed(path: Path) -> None:
             assert len(provider.account_calls) == len(steps)
             nango.update_connection_credentials("mail", "user-1", {**first, "expires_at": 1.0})
             executor, runtime = nango.executor("mail", "user-1"), nango.services.runtime("mail")
-            run_sync(executor._usable_connection(runtime))  # refreshes the expired token
+            run_sync(executor._usable_connection(runtime, 60.0))  # refreshes the expired token
             refreshes = [outcome for kind, outcome, _ in provider.token_calls if kind == "refresh_token"]
             assert refreshes == ["granted"]
             assert stored(nango)["access_token"] != first["access_token"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from nango_py.config.schema.format import definitions
 from nango_py.engine.call_arguments import Call
+from nango_py.engine.page_request import SentPage
 from nango_py.engine.page_state import Place
 from nango_py.engine.paging import PageWalk, ParsedPage
 from nango_py.engine.paging_options import WalkOptions
@@ -25,7 +27,14 @@ from nango_py.json_path import search_json
 from nango_py.pagination.base import NextRequest, Paginator, UnreadablePage
 from nango_py.record import field_names
 from nango_py.registry import PAGINATORS
-from tests.support.made_values import KEY, FakeResponse, a_connection, an_integration, bound_settings
+from tests.support.made_values import (
+    KEY,
+    FakeResponse,
+    a_connection,
+    a_plan,
+    an_integration,
+    bound_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,8 +152,9 @@ def request_of(plan: Plan) -> dict[str, str]:
 
 def a_page(body: Any = None, headers: Any = None) -> Any:
     """A page that is not part of a walk."""
+    walk: Any = SimpleNamespace(list_names=())
     response: Any = FakeResponse(headers=headers, body=body)
-    return ParsedPage(None, Place({}), None, response, is_empty=False)
+    return ParsedPage(walk, Place({}), SentPage(a_plan(), None), response, is_empty=False)
 
 
 def following_plan(kind: str, body: Any, settings: Any = IN_QUERY) -> Plan | None:

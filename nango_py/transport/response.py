@@ -201,6 +201,13 @@ class Response(requests.Response):
         if release is not None:
             release()
 
+    @property
+    def text(self) -> str:
+        """The body as text; UTF-8 if the headers name a codec that decodes none, such as `undefined`."""
+        with suppress(UnicodeError):
+            return super().text
+        return self.content.decode(errors="replace")
+
     def json(self, **kwargs: Any) -> Any:
         """The body as JSON.
 

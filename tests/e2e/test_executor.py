@@ -19,6 +19,7 @@ from nango_py import (
     RateLimited,
 )
 from nango_py.sandbox import Fault, FaultPlan, Sandbox, SandboxResponse
+from tests.support.both_executors import EXECUTORS, open_product
 from tests.support.fake_clock import ManualClock
 from tests.support.fault_server import CLOSE, READ, FaultServer, response
 from tests.support.sandbox_product import ENCRYPTION_KEY, SHOP, a_nango, a_product, key_of
@@ -343,6 +344,24 @@ def test_a_wait_that_does_not_fit_is_refused_at_once(tmp_path: Path) -> None:
         assert again.value.attempts == ()
         assert abs(again.value.retry_at - caught.value.retry_at) < 1.0
         assert len(sandbox.ledger) == 1
+
+
+@EXECUTORS
+@pytest.mark.parametrize("charset", ["undefined", "idna", "nonsense"])
+def test_a_charset_that_decodes_nothing_is_passed_over(run: Any, charset: str) -> None:
+    """The wait in such a 429 is read, and the JSON of such a 200 is UTF-8."""
+    headers = {"Content-Type": f"application/json; charset={charset}"}
+    script = [
+        SandboxResponse.of({"error": "wait"}, status=429, headers=headers),
+        SandboxResponse.of({"é": 1}, headers=headers),
+    ]
+    entry: dict[str, Any] = {**SHOP, "retries": {"backoff": {"base_seconds": 0.01}}}
+    with Sandbox(entry, faults=FaultPlan.script(script)) as sandbox:
+        entry["requests"] = {**SHOP["requests"], "base_url": sandbox.base_url}
+        with open_product(entry, credentials={"api_key": key_of(0)}) as nango:
+            found = run(nango, lambda shop: shop.get("x"))
+    assert (found.status_code, found.json()) == (200, {"é": 1})
+    assert json.loads(found.text) == {"é": 1}
 
 
 def test_a_response_is_what_requests_returns(tmp_path: Path) -> None:

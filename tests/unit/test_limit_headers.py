@@ -101,6 +101,7 @@ def test_no_header_makes_it_fail(text: str) -> None:
         ("throttled", None),
         ("", None),
         ("x" * 100_000 + "available in 5 seconds", None),
+        ("try again after 10:54:20", None),
     ],
 )
 def test_a_body_may_tell_the_wait(text: str, seconds: float | None) -> None:
@@ -198,6 +199,31 @@ RECORDED: list[Any] = [
     pytest.param({"Content-Type": "text/html"}, None, id="nothing"),
     pytest.param({"retry-after-ms": "1500"}, 1.5, id="Azure"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "declared", "wait"),
+    [
+        ({"X-RateLimit-Reset-Ms": "3000"}, None, 3.0),
+        ({"X-Rate-Limit-Time-Reset-Ms": "3000"}, None, 3.0),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-Milliseconds": "3000"}, None, 3.0),
+        ({"X-RateLimit-Reset-After-Ms": "3000"}, None, 3.0),
+        ({"X-RateLimit-Reset-At-Ms": "1445412473000"}, None, 3.0),
+        ({"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-Seconds": "3000"}, None, 3000.0),
+        ({"X-Reset-Ms": "3000"}, {"reset": "X-Reset-Ms"}, 3.0),
+        ({"X-Reset-Ms": "1445412473000"}, {"reset": "X-Reset-Ms"}, 3.0),
+        ({"X-Reset-Ms": "3000"}, {"reset": {"name": "X-Reset-Ms", "means": "seconds"}}, 3000.0),
+        ({"X-Wait-Ms": "3000"}, {"retry_after": "X-Wait-Ms"}, 3.0),
+        ({"X-RateLimit-Remaining": "0, 4", "X-RateLimit-Reset": "3, 60"}, None, 3.0),
+        ({"X-RateLimit-Remaining": "0.4", "X-RateLimit-Reset": "3"}, None, 3.0),
+        ({"X-RateLimit-Remaining": "1", "X-RateLimit-Reset": "3"}, None, None),
+    ],
+)
+def test_the_name_of_a_header_may_say_its_unit(
+    headers: dict[str, str], declared: dict[str, Any] | None, wait: float | None
+) -> None:
+    """Milliseconds are not read as seconds, of two lines the first counts, and part of a call is none."""
+    assert parse_wait(headers, "", NOW, declared) == wait
 
 
 @pytest.mark.parametrize(("headers", "wait"), RECORDED)

@@ -7,6 +7,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from nango_py.limits.headers.header_values import (
+    MILLISECONDS,
+    is_in_milliseconds,
     parse_first_number,
     parse_fraction,
     parse_limit_and_window,
@@ -82,7 +84,8 @@ def parse_declared(
 
 def _meaning(declared: Settings, word: str) -> str:
     entry = declared.get(word)
-    return "auto" if entry is None or isinstance(entry, str) else str(entry.get("means", "auto"))
+    usual = "milliseconds" if is_in_milliseconds(declared_name(declared, word)) else "auto"
+    return usual if entry is None or isinstance(entry, str) else str(entry.get("means", usual))
 
 
 _FAMILY = re.compile(
@@ -103,13 +106,16 @@ _SUFFIX_SECONDS = {
     "secondly": 1.0, "minutely": 60.0, "hourly": 3600.0, "daily": 86400.0,
 }  # fmt: skip
 _MOMENTS = frozenset({"at", "epoch", "time", "timestamp", "ts", "utc"})
+_SECONDS = frozenset({"sec", "secs", "seconds"})
+_RESETS = (("reset-after", "seconds"), ("reset-ms", "milliseconds"), ("reset", "auto"))
+"""The words of resets in order of preference, and the unit of their values."""
 
 
 def parse_families(headers: Mapping[str, str], response_time: Callable[[], float]) -> Iterator[LimitStatus]:
     """RateLimit-*, X-RateLimit-*, X-Rate-Limit-* and forms such as -Remaining-Minute and -Minutely-Remaining.
 
     Used by GitHub, GitLab, Klaviyo, Okta, Close, OpenAI, Linear and Anthropic. Discord's -Reset-After is
-    always in seconds.
+    always in seconds; a name such as -Reset-Ms says its unit.
     """
     sets: dict[tuple[str, str], dict[str, str]] = {}
     for name, value in headers.items():
@@ -117,21 +123,31 @@ def parse_families(headers: Mapping[str, str], response_time: Callable[[], float
         if not found:
             continue
         family, word, suffix = found[1], found[3].rstrip("s"), found[4] or ""
-        if word == "reset" and (suffix == "after" or suffix.startswith("after-")):
-            word, suffix = "reset-after", suffix[6:]
-        if word == "reset" and suffix in _MOMENTS:
-            suffix = ""
+        if word == "reset":
+            word, suffix = _reset_of(suffix)
         suffix = "-".join(part for part in (found[2], suffix) if part)
         sets.setdefault((family, suffix), {})[word] = value
     for (family, suffix), words in sets.items():
         limit, window = parse_limit_and_window(words.get("limit"))
-        resets_in = parse_reset(words.get("reset-after"), "seconds", response_time)
-        if resets_in is None:
-            resets_in = parse_reset(words.get("reset"), "auto", response_time)
+        resets = (parse_reset(words.get(word), means, response_time) for word, means in _RESETS)
+        resets_in = next((seconds for seconds in resets if seconds is not None), None)
         remaining = _not_negative(parse_first_number(words.get("remaining")))
         source = f"{family}-*-{suffix}" if suffix else f"{family}-*"
         if any(value is not None for value in (remaining, limit, resets_in)):
             yield LimitStatus(remaining, limit, resets_in, source, window or _SUFFIX_SECONDS.get(suffix))
+
+
+def _reset_of(suffix: str) -> tuple[str, str]:
+    """The word of a reset header, one of `_RESETS`, and what is left of the suffix of its name."""
+    rest, _, unit = suffix.rpartition("-")
+    is_in_ms = unit in MILLISECONDS
+    if is_in_ms or unit in _SECONDS:
+        suffix = rest
+    is_after = suffix == "after" or suffix.startswith("after-")
+    if is_after:
+        suffix = suffix[6:]
+    word = "reset-ms" if is_in_ms else "reset-after" if is_after else "reset"
+    return word, "" if suffix in _MOMENTS else suffix
 
 
 def parse_structured(

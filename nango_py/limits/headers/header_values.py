@@ -35,6 +35,13 @@ _EPOCHS = ((1e17, 1e9), (1e14, 1e6), (1e12, 1e3), (1e9, 1.0))
 """From which size on a number is a moment in Unix nanoseconds, microseconds, milliseconds or seconds."""
 
 
+LEAST_MOMENT = 1e12
+"""From which size on a number of milliseconds is a moment in Unix time."""
+
+MILLISECONDS = frozenset({"ms", "msec", "millis", "milliseconds"})
+"""What the names of headers in this unit end with."""
+
+
 class LowerCaseHeaders(dict[str, str]):
     """Header values by lower-case name."""
 
@@ -46,6 +53,11 @@ def lower_case(headers: Mapping[str, str]) -> LowerCaseHeaders:
     if isinstance(headers, LowerCaseHeaders):
         return headers
     return LowerCaseHeaders((name.lower(), value) for name, value in headers.items())
+
+
+def is_in_milliseconds(name: str) -> bool:
+    """Whether the name of a header says that its value is in milliseconds."""
+    return name.lower().rpartition("-")[2] in MILLISECONDS
 
 
 def parse_number(written: str | None) -> float | None:
@@ -149,18 +161,20 @@ def parse_reset(written: str | None, means: str, response_time: Callable[[], flo
     """Seconds until the moment in a reset header; 0.0 if it has passed.
 
     Args:
-        written: the header.
+        written: the header. Of several numbers the first counts, as for the others of its family.
         means: `seconds`, `milliseconds`, `unix_seconds`, `unix_milliseconds`, `http_date`, `iso_date`, or
             `auto`, which distinguishes seconds from moments by their size.
         response_time: returns the Unix seconds of the response.
     """
     if written is None:
         return None
-    value = parse_number(written)
+    value = parse_first_number(written)
     seconds: float | None
-    if value is None or means in {"auto", "http_date", "iso_date"}:
+    if value is None:
         seconds = parse_wait_value(written, response_time)
-    elif means == "unix_milliseconds":
+    elif means in {"auto", "http_date", "iso_date"}:
+        seconds = parse_wait_value(format(value, "f"), response_time)
+    elif means == "unix_milliseconds" or (means == "milliseconds" and value >= LEAST_MOMENT):
         seconds = value / 1000 - response_time()
     elif means == "unix_seconds":
         seconds = value - response_time()

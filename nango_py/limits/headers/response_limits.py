@@ -13,6 +13,7 @@ from nango_py.limits.headers.dialects import DIALECTS, LimitStatus, declared_nam
 from nango_py.limits.headers.header_values import (
     DURATION,
     MAX_WAIT_SECONDS,
+    is_in_milliseconds,
     lower_case,
     parse_date,
     parse_wait_value,
@@ -61,7 +62,11 @@ def parse_wait(
     if wait is not None:
         return wait
     statuses = parse_limits(by_name, now, declared) if statuses is None else statuses
-    exhausted = [status.resets_in for status in statuses if status.remaining == 0 and status.resets_in]
+    exhausted = [
+        status.resets_in
+        for status in statuses
+        if status.remaining is not None and status.remaining < 1 and status.resets_in
+    ]
     unspecific = [status.resets_in for status in statuses if status.remaining is None and status.resets_in]
     waits = exhausted or unspecific
     return max(MIN_WAIT_SECONDS, *waits) if waits else parse_body_wait(text, response_time_of(by_name, now)())
@@ -90,7 +95,9 @@ def parse_retry_after(headers: Mapping[str, str], now: float, name: str = "retry
             seconds = _longest(value, response_time) if found else None
             if found and seconds is not None:
                 return _checked_wait(seconds / 1000 if found[1] else seconds)
-    return None if seconds is None else _checked_wait(seconds)
+    if seconds is None:
+        return None
+    return _checked_wait(seconds / 1000 if is_in_milliseconds(name) else seconds)
 
 
 _RETRY_AFTER = re.compile(r"(?:[a-z]+-){0,4}retry-?after(?:-(ms|milliseconds)|-seconds|-sec)?")
@@ -165,7 +172,7 @@ _VALUE = (
     r"(?P<value>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
     r"|(?:mon|tue|wed|thu|fri|sat|sun), \d\d? [a-z]{3} \d{4} \d\d:\d\d:\d\d gmt"
     rf"|{DURATION.pattern}|an? (?:hour|minute)\b"
-    r"|\d{1,19}(?:\.\d{1,12})?(?![\w%/]|\.\d| ?(?:times|attempts|requests|calls|retries)\b))"
+    r"|\d{1,19}(?:\.\d{1,12})?(?![\w%/]|[.:]\d| ?(?:times|attempts|requests|calls|retries)\b))"
 )
 _AGAIN = r"(?: it| this| again| the request| your request)*"
 _RETRY_FIELD = (

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nango_py.cli.blueprint_new import MAX_SHOWN, write_draft_of
+from nango_py.cli.blueprint_new import MAX_SHOWN, find_problems, write_draft_of
 from nango_py.cli.exit_codes import FAILED
 from nango_py.cli.output import format_count
 from nango_py.cli.project import Project, pass_project
-from nango_py.errors import ConfigError, Position, printable
+from nango_py.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,7 +95,7 @@ def _write(
                 continue
             texts[each.name] = write_blueprint(each, source)
             Path(folder, f"{each.name}.v0.yaml").write_text(texts[each.name], "utf-8")
-        problems = _problems(Path(folder), texts)
+        problems = find_problems(Path(folder), texts, "v0")
     target.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         file = target / f"{name}.v0.yaml"
@@ -106,23 +106,3 @@ def _write(
         else:
             file.write_text(text, "utf-8")
     return len(texts) - len(problems) - len(kept), kept
-
-
-def _problems(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """The first problem of each file that has one: it does not load, or no call can be planned with it."""
-    from nango_py.blueprint_tests.first_call import plan_first_call
-    from nango_py.blueprint_tests.static_checks import check_logins
-    from nango_py.config.catalogue import Catalogue
-
-    catalogue = Catalogue([("local", folder)])
-    found = {}
-    for name in names:
-        try:
-            blueprint = catalogue.find(f"{name}:v0", Position(name))
-            problems = [problem for problem in check_logins(catalogue, blueprint) if not problem.is_warning]
-            problems = problems or plan_first_call(blueprint, catalogue)
-        except ConfigError as error:
-            problems = list(error.problems)
-        if problems:
-            found[name] = str(problems[0]).partition(": error")[2] or str(problems[0])
-    return found

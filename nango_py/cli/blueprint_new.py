@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from nango_py.importers.drafts.draft import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 MAX_SHOWN = 200
 _REF = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})(?::(v(?:0|[1-9][0-9]{0,8})))?")
@@ -101,7 +102,13 @@ def write_draft_of(source: Path, kind: str, name: str | None, folder: Path) -> N
     known = _read(source, kind)
     ref = name or re.sub(r"[^a-z0-9]+", "-", str(known.get("title") or source.stem).lower()).strip("-")[:64]
     options = dict.fromkeys((*QUESTIONS, "records"))
-    file, draft = _write(ref, known, source, options, folder)
+    try:
+        file, draft = _write(ref, known, source, options, folder)
+    except click.UsageError as error:
+        if not error.message.startswith("--"):
+            raise
+        remedy = f"pass it to nango blueprints new {ref} --from {source}"
+        raise click.UsageError(f"{error.message}; {remedy}") from None
     click.echo(f"wrote {file}")
     for noun, value in (
         ("base URL", draft.base_url),
@@ -126,15 +133,40 @@ def _write(
     version = match[2] or "v1"
     file = folder / f"{match[1]}.{version}.yaml"
     draft = _make_draft(match[1], version, known, source, options)
+    text = write_draft(draft, str(file))
+    with tempfile.TemporaryDirectory() as temporary:
+        Path(temporary, file.name).write_text(text, "utf-8")
+        for problem in find_problems(Path(temporary), (match[1],), version).values():
+            raise click.ClickException(f"the draft would not pass nango check: {problem}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as stream:
-            stream.write(write_draft(draft, str(file)))
+            stream.write(text)
     except FileExistsError:
         raise click.UsageError(f"{file} exists") from None
     except OSError as error:
         raise click.ClickException(f"cannot write {file}: {error.strerror}") from None
     return file, draft
+
+
+def find_problems(folder: Path, names: Iterable[str], version: str) -> dict[str, str]:
+    """The first problem of each file that has one: it does not load, or no call can be planned with it."""
+    from nango_py.blueprint_tests.first_call import plan_first_call
+    from nango_py.blueprint_tests.static_checks import check_logins
+    from nango_py.config.catalogue import Catalogue
+
+    catalogue = Catalogue([("local", folder)])
+    found = {}
+    for name in names:
+        try:
+            blueprint = catalogue.find(f"{name}:{version}", Position(name))
+            problems = [problem for problem in check_logins(catalogue, blueprint) if not problem.is_warning]
+            problems = problems or plan_first_call(blueprint, catalogue)
+        except ConfigError as error:
+            problems = list(error.problems)
+        if problems:
+            found[name] = str(problems[0]).partition(": error")[2] or str(problems[0])
+    return found
 
 
 def _make_draft(

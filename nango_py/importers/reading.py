@@ -60,6 +60,8 @@ def _count(value: object, known: dict[int, int], where: Position) -> int:
     size = known.get(id(value))
     if size is None:
         known[id(value)] = 0  # begun
+        if isinstance(value, dict):
+            _name_by_text(value)
         below = (*value, *value.values()) if isinstance(value, dict) else value
         size = known[id(value)] = 1 + sum(_count(each, known, where) for each in below)
     elif size == 0:
@@ -70,18 +72,30 @@ def _count(value: object, known: dict[int, int], where: Position) -> int:
     return size
 
 
+def _name_by_text(value: dict[object, object]) -> None:
+    """Make the keys of a mapping text, as in JSON: YAML reads `200:` and `null:` as something else."""
+    if not all(isinstance(key, str) for key in value):
+        named = {key if isinstance(key, str) else json.dumps(key, default=str): value[key] for key in value}
+        value.clear()
+        value.update(named)
+
+
 def _read_yaml(text: bytes, path: Path) -> object:
     import yaml
 
     base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    # Dates stay text, as in JSON.
+    # Dates stay text, as in JSON, and so do yes, no, on and off, as in YAML 1.2.
     resolvers = {
-        letter: [(tag, pattern) for tag, pattern in every if not tag.endswith(":timestamp")]
+        letter: [
+            (tag, pattern)
+            for tag, pattern in every
+            if not tag.endswith(":timestamp") and not (tag.endswith(":bool") and letter in "yYnNoO")
+        ]
         for letter, every in base.yaml_implicit_resolvers.items()
     }
     loader = type("Loader", (base,), {"yaml_implicit_resolvers": resolvers})
     try:
-        return yaml.load(text, loader)  # noqa: S506 - a safe loader without dates
+        return yaml.load(text, loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = Position(str(path), mark.line + 1, mark.column + 1) if mark else Position(str(path), 1, 1)

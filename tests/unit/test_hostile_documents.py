@@ -109,7 +109,7 @@ def test_a_report_has_no_control_characters(product: Product) -> None:
     product.write("providers.json", json.dumps({"a\nwrote b": entry, "b\u001b[31m": entry, "c": entry}))
     for words in (("openapi", "acme.json"), ("providers.json",)):
         result = product.run("blueprints", "import", *words)
-        assert "\\x1b" in result.out
+        assert ("\\x1b" in result.out) == (words[0] != "openapi")  # a call to such a path is not planned
         assert not {"\x1b", "\x07"} & set(result.out)
         assert "\nwrote x" not in result.out
         assert "\nwrote b" not in result.out

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from nango_py.importers.drafts.openapi import read_openapi
+from nango_py.importers.reading import read_mapping
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nango_py.json_types import JsonObject
     from tests.support.cli_product import Product
 
@@ -157,6 +162,63 @@ def test_a_postman_collection_becomes_a_file_that_passes_its_test(
     assert settings["verification"]["path"] == "users/me"
     assert settings["comment"] == "Sends mail."
     assert product.run("blueprints", "test", "mail").code == 0
+
+
+SERVERS: list[tuple[JsonObject, str]] = [
+    ({"url": " HTTPS://api.acme.test/v2 "}, "https://api.acme.test/v2/"),
+    ({"url": "https://acme.test:{p}", "variables": {"p": {"default": 8443, "enum": [8443, 443]}}},
+     "https://acme.test:8443/"),
+    ({"url": "{s}://acme.test", "variables": {"s": {"default": "https", "enum": ["https", "http"]}}},
+     "https://acme.test/"),
+    ({"url": "https://acme.test/{x}v2", "variables": {"x": {"default": ""}}}, "https://acme.test/v2/"),
+    ({"url": "https://{1x}.acme.test", "variables": {"1x": {"default": "a"}}},
+     "https://${additional_config.name_1x}.acme.test/"),
+    ({"url": "https://{a-b}.acme.test", "variables": {"a-b": {"default": "a"}}},
+     "https://${additional_config.a_b}.acme.test/"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("server", "expected"), SERVERS)
+def test_a_server_becomes_the_base_url(server: JsonObject, expected: str) -> None:
+    """Schemes and ports are values of the file, and settings get names that templates can have."""
+    assert read_openapi({**OPENAPI, "servers": [server]})["base_url"] == expected
+
+
+def test_keys_of_yaml_that_are_not_text_are_read_as_text(tmp_path: Path) -> None:
+    """A status is a number in YAML, and other keys may be one by mistake; yes and no stay text."""
+    file = tmp_path / "acme.yaml"
+    file.write_text(
+        "openapi: 3.1.0\ninfo: {title: Acme}\nservers: [{url: 'https://{r}.acme.test', variables: {1: {},"
+        " r: {default: no, enum: [no, se]}}}]\npaths: {/me: {get: {responses: {200: {headers: {3: {}, on: {},"
+        " null: {}, true: {}}, content: {2: {}, application/json: {example: {id: 7}}}}}}}}\n"
+    )
+    data = read_mapping(file)
+    responses = data["paths"]["/me"]["get"]["responses"]  # type: ignore[index, call-overload]
+    assert list(responses["200"]["headers"]) == ["3", "on", "null", "true"]  # type: ignore[index, arg-type, call-overload]
+    found = read_openapi(data)
+    assert found["response"] == {"id": 7}
+    assert [setting.choices for setting in found["settings"] if setting.name == "r"] == [("no", "se")]
+
+
+def test_a_document_without_what_a_draft_needs_names_the_command_that_asks(product: Product) -> None:
+    """An import has no options for the base URL and the login; what the draft cannot hold is left out."""
+    relative = {**OPENAPI, "servers": [{"url": "/v2"}], "externalDocs": {"url": "https://not a url"}}
+    product.write("orders.json", json.dumps(relative))
+    result = product.run("blueprints", "import", "openapi", "orders.json", "--name", "acme")
+    assert result.code == 2
+    assert "nango blueprints new acme --from orders.json" in result.err
+    options = ("--from", "orders.json", "--base-url", "https://api.acme.test/v2")
+    assert product.run("blueprints", "new", "acme", *options).code == 0
+
+
+def test_a_draft_that_does_not_load_is_not_written(product: Product) -> None:
+    """The name of the key's header is checked as in any file."""
+    auth = {"type": "apikey", "apikey": [{"key": "key", "value": "Host"}, {"key": "value", "value": "k"}]}
+    product.write("mail.json", json.dumps({**COLLECTION, "auth": auth}))
+    result = product.run("blueprints", "import", "postman", "mail.json", "--name", "mail")
+    assert result.code != 0
+    assert "E313" in result.err
+    assert not (product.folder / "blueprints/mail.v1.yaml").exists()
 
 
 def test_a_file_of_another_kind_is_refused(product: Product) -> None:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 MAX_SCOPES = 40
 LONGEST_SENTENCE = 200
+LONGEST_EXAMPLE = 1000
+_LONG_NUMBER = re.compile(r"[0-9]{19}")
+"""A number that does not fit into 64 bits, which a blueprint refuses."""
+
 _OWN_USER = re.compile(r"(?:^|/)(?:me|self|whoami|ping|user|account|profile|status)/?$")
 _KEY_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _SHOWN_KEY = re.compile(r"`(?:Authorization: ?)?([A-Za-z][\w-]*) [^`]+`")
@@ -52,7 +56,7 @@ def read_openapi(data: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"title": sentence(info.get("title"), 80)}
     found["comment"] = first_paragraph(info.get("description"))
     docs_url = mapping(data.get("externalDocs")).get("url") or mapping(info.get("contact")).get("url")
-    found["docs_url"] = docs_url if str(docs_url).startswith(("https://", "http://")) else ""
+    found["docs_url"] = docs_url if re.fullmatch(r"https?://[^\s?#]+", str(docs_url)) else ""
     found["base_url"], found["settings"] = _base_url(data)
     found |= _login(data)
     operations = list(_operations(data))
@@ -68,28 +72,33 @@ def _base_url(data: dict[str, Any]) -> tuple[str, tuple[Setting, ...]]:
     servers = data.get("servers")
     if isinstance(servers, list) and servers:
         server = mapping(servers[0])
-        url, settings = str(server.get("url", "")), []
+        url, settings = str(server.get("url", "")).strip(), []
         for name, declared in mapping(server.get("variables")).items():
             variable = mapping(declared)
             listed = variable.get("enum")
             choices = tuple(map(str, listed)) if isinstance(listed, list) else ()
-            default = str(variable.get("default") or "acme")
+            default = str(variable.get("default", "acme"))
             if choices and default not in choices:
                 default = choices[0]
-            own = re.sub(r"\W", "_", name).strip("_") or "name"
+            own = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_") or "name"
+            own = f"name_{own}" if own[0].isdigit() else own
             is_fixed = choices == (default,) or not _is_label(default) or not all(map(_is_label, choices))
-            if is_fixed:  # what is not part of a host name stays as it is
-                url = url.replace(f"{{{name}}}", default)
+            place = f"{{{name}}}"
+            is_scheme_or_port = url.startswith(f"{place}:") or f":{place}" in url
+            if is_fixed or is_scheme_or_port:  # what is not part of a host name stays as it is
+                url = url.replace(place, default)
                 continue
-            url = url.replace(f"{{{name}}}", f"${{additional_config.{own}}}")
+            url = url.replace(place, f"${{additional_config.{own}}}")
             settings.append(Setting(own, default, choices, sentence(variable.get("description"), 120)))
     else:
         schemes = data.get("schemes")
         scheme = "http" if schemes == ["http"] else "https"
         host = data.get("host")
         url, settings = f"{scheme}://{host}{data.get('basePath', '')}" if host else "", []
-    is_absolute = url.startswith(("https://", "http://"))
-    return (f"{url.rstrip('/')}/" if is_absolute else ""), tuple(settings) if is_absolute else ()
+    scheme, _, rest = url.partition("://")
+    if not rest or scheme.lower() not in {"https", "http"}:
+        return "", ()
+    return f"{scheme.lower()}://{rest.rstrip('/')}/", tuple(settings)
 
 
 def _is_label(text: str) -> bool:
@@ -109,7 +118,7 @@ def _scheme(scheme: dict[str, Any]) -> dict[str, Any]:
     kind, place, http = (str(scheme.get(key) or "").lower() for key in ("type", "in", "scheme"))
     if kind == "apikey" and place in {"header", "query"}:
         name = str(scheme.get("name"))
-        if not _KEY_NAME.fullmatch(name):
+        if not _KEY_NAME.fullmatch(name) or name.lower() in NOT_FIXED - {"authorization"}:
             return {}
         shown = _SHOWN_KEY.search(str(scheme.get("description") or ""))
         usual = f"{shown[1]} " if shown else "Bearer "
@@ -136,7 +145,7 @@ _FLOWS = {"accessCode": "authorizationCode", "application": "clientCredentials"}
 
 
 def _is_url(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("https://")
+    return isinstance(value, str) and re.fullmatch(r"https://[^\s?#]+(\?[^\s#]*)?", value) is not None
 
 
 def _scopes(flow: dict[str, Any]) -> dict[str, str]:
@@ -194,7 +203,10 @@ def _verification(data: dict[str, Any], operations: list[tuple[str, dict[str, An
     plain = [
         (path, operation)
         for path, operation in operations
-        if path and "{" not in path and not any(_must_be_given(data, one) for one in operation["parameters"])
+        if path
+        and path.isprintable()
+        and "{" not in path
+        and not any(_must_be_given(data, one) for one in operation["parameters"])
     ]
     chosen = next((each for each in plain if _OWN_USER.search(each[0])), plain[0] if plain else None)
     if chosen is None:
@@ -215,7 +227,10 @@ def _example(data: dict[str, Any], operation: dict[str, Any]) -> object:
     first = mapping(deref(data, next(iter(examples.values()), {}))).get("value")
     schema = mapping(deref(data, content.get("schema")))
     for value in (content.get("example"), first, schema.get("example")):
-        if isinstance(value, dict | list) and value and len(json.dumps(value, default=str)) < 1000:  # noqa: PLR2004
+        if not isinstance(value, dict | list) or not value:
+            continue
+        text = json.dumps(value, default=str)
+        if len(text) < LONGEST_EXAMPLE and not _LONG_NUMBER.search(text):
             return value
     return None
 

@@ -437,7 +437,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str], hint: str = "") -> 
     return "; ".join(parts)
 
 
+CUT = "..."
+"""The end of a text that was cut."""
+
+
 def printable(text: str, limit: int = 100) -> str:
     """Untrusted text for one line of a message: control and bidirectional characters are escaped."""
     escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: limit + 1])
-    return escaped if len(text) <= limit else escaped[:limit] + "..."
+    return escaped if len(text) <= limit else escaped[:limit] + CUT

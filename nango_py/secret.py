@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote, quote_plus, unquote
 
-from nango_py.errors import NangoError
+from nango_py.errors import CUT, NangoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable
@@ -202,7 +202,7 @@ def conceal(value: object) -> Any:
 
 
 def spellings(value: str) -> set[str]:
-    """The forms in which a secret appears in texts: raw, percent-encoded, base64, JSON, repr."""
+    """The forms in which a secret appears in texts: raw, percent-encoded, base64, JSON, HTML, repr."""
     raw = value.encode("utf-8", "surrogatepass")
     forms = {value, quote(raw, safe=""), quote(raw), quote_plus(raw), quote(raw, safe="~()*!.'")}
     forms |= {form.replace("%2F", "%2f").replace("%3D", "%3d") for form in forms}
@@ -210,9 +210,30 @@ def spellings(value: str) -> set[str]:
     forms |= {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     forms |= {form.replace("/", "\\/") for form in tuple(forms)}  # PHP escapes slashes in JSON
     forms |= {repr(raw)[2:-1]}
+    forms |= {value.translate(escapes) for escapes in _ESCAPES}
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         forms |= {encode(raw).decode(), encode(raw).decode().rstrip("=")}
     return {form for form in forms if len(form) >= MIN_MASKED_LENGTH}
+
+
+_ESCAPES = tuple(
+    {ord(character): form.format(ord(character)) for character in characters}
+    for characters, form in (
+        ("<>&", r"\u{:04x}"),  # JSON by Go
+        ("<>&='", r"\u{:04x}"),  # by Gson
+        ("<>&'\"", r"\u{:04X}"),  # by PHP
+        ("<>&'\"+`", r"\u{:04X}"),  # by .NET
+    )
+) + tuple(
+    str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", **quotes})
+    for quotes in (
+        {},
+        {'"': "&quot;", "'": "&#x27;"},
+        {'"': "&quot;", "'": "&#39;"},
+        {'"': "&#34;", "'": "&#39;"},
+    )
+)
+"""What is escaped in JSON that may stand in HTML, and in HTML, by the usual libraries."""
 
 
 @functools.lru_cache(maxsize=512)
@@ -226,7 +247,7 @@ def _forms(values: frozenset[str]) -> dict[str, dict[int, set[str]]]:
 
 
 def mask_secrets(text: str, secrets: Iterable[str]) -> str:
-    """The text with every spelling of every secret replaced by `***`.
+    """The text with every spelling of every secret replaced by `***`, also one that `printable` cut.
 
     Its time grows with the text, not with the number of secrets.
     """
@@ -240,12 +261,21 @@ def mask_secrets(text: str, secrets: Iterable[str]) -> str:
         found = 0
         if by_length is not None:
             found = next((n for n, same in by_length.items() if text[at : at + n] in same), 0)
+            found = found or _length_of_part(text, at, by_length)
         if found:
             parts += [text[shown:at], MASK]
             shown = at = at + found
         else:
             at += 1
     return "".join((*parts, text[shown:])) if parts else text
+
+
+def _length_of_part(text: str, at: int, by_length: Mapping[int, set[str]]) -> int:
+    """The length of the beginning of a secret before "..."; 0 if there is none."""
+    end = text.find(CUT, at + MIN_MASKED_LENGTH, at + max(by_length) + len(CUT))
+    part = text[at:end]
+    is_part = end > 0 and any(form.startswith(part) for same in by_length.values() for form in same)
+    return len(part) if is_part else 0
 
 
 def leaves(value: object, skip: tuple[str, ...] = ()) -> list[str]:

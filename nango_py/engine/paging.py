@@ -125,7 +125,7 @@ class ParsedPage:
         if not response.content:
             return "the body is empty; expected JSON (pagination.empty_statuses can declare an empty page)"
         kind = printable(response.headers.get("Content-Type") or "no content type", 60)
-        text = printable(response.content[:240].decode("utf-8", "replace").strip(), 60)
+        text = printable(response.content.lstrip()[:240].decode("utf-8", "replace"), 60)
         hint = "; XML needs the extra xml" if is_xml(kind) else ""
         return f"the body is not JSON: {kind}, {len(response.content)} bytes, {text}{hint}"
 

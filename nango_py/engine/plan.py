@@ -45,6 +45,7 @@ REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
 
 KNOWN_METHODS = REPEATABLE | {"POST", "PATCH"}
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]+")
+LONGEST_SHOWN_BODY = 2000
 SEE_OTHER = 303
 MOVED = frozenset({301, 302})
 
@@ -145,10 +146,15 @@ class Plan:
         lines = [f"{self.method} {self.masked_url()}"]
         lines += [f"{name}: {value}" for name, value in self.masked_headers().items()]
         if isinstance(self.body, bytes):
-            lines += ["", mask_secrets(self._masked_body(self.body)[:2000], self.settings.secrets)]
+            lines += ["", self._shown_body(self.body)]
         elif self.body is not None:
             lines += ["", f"<{type(self.body).__name__}, streamed>"]
         return "\n".join(lines)
+
+    def _shown_body(self, body: bytes) -> str:
+        """The beginning of the body, masked before it is cut, so that no part of a secret is left."""
+        read = self._masked_body(body)[: 10 * LONGEST_SHOWN_BODY]
+        return mask_secrets(read, self.settings.secrets)[:LONGEST_SHOWN_BODY]
 
     def _masked_body(self, body: bytes) -> str:
         hidden = [BodyField(path, MASK, is_fixed=True) for path in self.settings.protected_body]

@@ -302,6 +302,12 @@ def test_ordinary_paths_are_below_the_base(path: str, url: str | None) -> None:
     assert plan.url == (BASE + url if url is not None else BASE + "x?next=https://other.test/")
 
 
+def test_a_body_is_masked_before_it_is_cut() -> None:
+    """A long body is shown in part, and no part of a credential in it."""
+    plan = a_plan("POST", data=b"a" * 1990 + KEY.encode() + b"b" * 5000, headers={"Content-Type": "x/y"})
+    assert str(plan).endswith("a***bbbbbbb")
+
+
 def test_a_plan_prints_with_its_credentials_masked() -> None:
     """`nango plan` shows the request with stars in place of the credential."""
     bound = bound_settings(

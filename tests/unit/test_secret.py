@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import logging
 import pickle
@@ -14,6 +15,7 @@ from types import MappingProxyType
 
 import pytest
 
+from nango_py.errors import printable
 from nango_py.secret import (
     MASK,
     MASKED_LOGGERS,
@@ -110,6 +112,12 @@ ENCODINGS = {
     "all lower": "".join(
         f"%{byte:02x}" if not (byte < 128 and chr(byte).isalnum()) else chr(byte) for byte in ODD.encode()
     ),
+    "html": ODD.replace("&", "&amp;"),
+    "html, quotes too": html.escape(ODD),
+    "json of Go": ODD.replace("&", r"\u0026"),
+    "json of Gson": ODD.replace("&", r"\u0026").replace("=", r"\u003d"),
+    "json of PHP": ODD.replace("&", r"\u0026").replace('"', r"\u0022"),
+    "json of .NET": ODD.replace("&", r"\u0026").replace('"', r"\u0022").replace("+", r"\u002B"),
 }
 
 
@@ -118,6 +126,17 @@ def test_every_encoding_of_a_secret_is_masked(encoded: str) -> None:
     """However a library writes it down, every occurrence becomes stars."""
     text = f"before {encoded} between {encoded} after"
     assert mask_secrets(text, [ODD]) == "before *** between *** after"
+
+
+@pytest.mark.parametrize("size", [6, 12, len("key_planted_0123")])
+def test_the_beginning_of_a_secret_in_a_text_that_was_cut_is_masked(size: int) -> None:
+    """A message may be cut in the middle of a key that the API repeats."""
+    key = "key_planted_0123"
+    text = printable(f"invalid key {key}", len("invalid key ") + size)
+    assert mask_secrets(text, [key]) == ("invalid key ***" + ("..." if size < len(key) else ""))
+    assert (
+        mask_secrets("planted_ key_planned... key_planted_", [key]) == "planted_ key_planned... key_planted_"
+    )
 
 
 def test_short_values_are_left_to_structure() -> None:

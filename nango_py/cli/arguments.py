@@ -33,6 +33,8 @@ def parse_json(raw: bytes, source: str) -> JsonValue:
         reason = f"{error.msg} at line {error.lineno} column {error.colno}"
     except UnicodeDecodeError:
         reason = "not UTF-8"
+    except (ValueError, RecursionError):
+        reason = "a number is too long, or it is nested too deeply"
     else:
         return value
     raise click.UsageError(f"{source} is not valid JSON: {reason}")

@@ -119,7 +119,7 @@ def _serve_http(nango: Nango, toolbox: Toolbox, host: str, port: int, hosts: tup
 
 
 def _identifier(token: str, toolbox: Toolbox) -> Callable[[str], Toolbox | None]:
-    expected = token.encode()
+    expected = token.encode("utf-8", "replace")
 
     def identify(given: str) -> Toolbox | None:
         return toolbox if hmac.compare_digest(given.encode("utf-8", "replace"), expected) else None

@@ -55,7 +55,7 @@ def sqlite_path(url: str) -> Path | None:
         StorageError: the URL names no file.
     """
     slashes, name = url[len("sqlite:") :][:3], url[len("sqlite:///") :]
-    if slashes != "///" or not name or "?" in name or "\0" in name:
+    if slashes != "///" or not Path(name).name or "?" in name or "\0" in name:
         raise StorageError(f"database_url does not name an SQLite file; expected {URL_FORMS}")
     return None if name == MEMORY else Path(name)
 

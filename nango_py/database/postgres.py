@@ -44,6 +44,8 @@ _STEPS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, math.inf)
 # Held while the schema is changed, until the transaction ends. Any number that no other program uses will do.
 _SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(7953749983105212537)"
 
+_ENCODE = "has @ or / in its user, password or database; write them as %40 and %2F"
+
 # The server rolled the transaction back because it conflicted with another one.
 _CONFLICTS = (errors.SerializationFailure, errors.DeadlockDetected)
 
@@ -230,9 +232,17 @@ def _to_postgres(sql: str) -> str:
 
 def _read_url(url: Secret) -> tuple[Secret, Secret, str]:
     """The connection string, the password, and a name to show. The error does not repeat a malformed URL."""
-    with contextlib.suppress(psycopg.Error):
+    if _is_ambiguous(url):
+        raise StorageError(f"database_url {_ENCODE}")
+    with contextlib.suppress(psycopg.Error, UnicodeEncodeError):
         settings = conninfo_to_dict(url.reveal())
         settings = {"connect_timeout": CONNECT_SECONDS, "application_name": "nango_py", **settings}
         name = f"postgresql://{settings.get('host') or ''}/{settings.get('dbname') or ''}"
         return Secret(make_conninfo("", **settings)), Secret(str(settings.get("password") or "")), name
     raise StorageError("database_url is malformed; expected postgresql://user:password@host:5432/database")
+
+
+def _is_ambiguous(url: Secret) -> bool:
+    """Whether the end of a password would be read as the host or the database, which errors show."""
+    before = url.reveal().partition("://")[2].partition("?")[0]
+    return before.count("@") > 1 or ("@" in before and "@" not in before.partition("/")[0])

@@ -103,12 +103,29 @@ def make_private_file(path: Path) -> None:
         raise access_error("cannot create the file", path, error) from None
 
 
+def check_is_file(path: Path) -> None:
+    """Check that a path leads to a file or to nothing: a folder or a device is neither closed nor replaced.
+
+    Raises:
+        StorageError: it leads to something else.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # what uses the path reports it
+        return
+    if not stat.S_ISREG(mode):
+        raise StorageError(f"{path} is not a regular file; name a file")
+
+
 def close_to_others(path: Path) -> None:
-    """Remove the permissions of group and others from a file, if it exists and belongs to us."""
+    """Remove the permissions of group and others from a file, if it exists and belongs to us.
+
+    Those of a folder or a device, such as /dev/null, are not ours to change.
+    """
     with contextlib.suppress(OSError):
-        mode = path.stat().st_mode & 0o777
-        if mode & GROUP_AND_OTHERS:
-            path.chmod(mode & ~GROUP_AND_OTHERS)
+        mode = path.stat().st_mode
+        if stat.S_ISREG(mode) and mode & GROUP_AND_OTHERS:
+            path.chmod(mode & 0o777 & ~GROUP_AND_OTHERS)
 
 
 def replace_file(path: Path, text: Secret) -> None:
@@ -120,6 +137,7 @@ def replace_file(path: Path, text: Secret) -> None:
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[BinaryIO]:
     """A draft with mode 0600 that replaces the file if the block succeeds and is deleted otherwise."""
+    check_is_file(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     failure = None
     try:

@@ -20,6 +20,7 @@ from nango_py.database.base import (
     seconds_left,
 )
 from nango_py.database.private_files import (
+    check_is_file,
     close_to_others,
     lock_folder,
     make_private_file,
@@ -347,6 +348,7 @@ class FileDatabase(SqliteDatabase):
         return holder
 
     def _connect(self, mode: str) -> sqlite3.Connection:
+        check_is_file(self._path)
         return sqlite3.connect(
             f"{self._path.as_uri()}?mode={mode}",
             uri=True,

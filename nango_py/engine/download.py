@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from nango_py.errors import InvalidRequest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -33,6 +35,8 @@ class PartialFile:
         self._total: int | None = None
         self._validator = ""
         self._target = Path(target)
+        if self._target.exists() and not self._target.is_file():
+            raise InvalidRequest(f"{self._target} is not a regular file; name a file")
         handle, name = tempfile.mkstemp(dir=self._target.parent, prefix=".nango-")
         self._path = Path(name)
         self._file = os.fdopen(handle, "wb")

@@ -123,8 +123,10 @@ def test_a_connection_lost_at_commit_is_not_repeated(
         f"postgresql://postgres:{PLANTED}@127.0.0.1:1/test",
         f"postgresql://nobody:{PLANTED}@%zz/test",
         f"postgresql://nobody:{PLANTED}@127.0.0.1/test?unknown={PLANTED}",
+        f"postgresql://nobody:a@{PLANTED}@127.0.0.1/test",
+        f"postgresql://nobody:a/{PLANTED}@127.0.0.1/test",
     ],
-    ids=["unreachable", "malformed", "unknown setting"],
+    ids=["unreachable", "malformed", "unknown setting", "an at sign in it", "a slash in it"],
 )
 def test_a_refused_server_does_not_show_the_password(url: str, clock: ManualClock) -> None:
     """Neither the message nor our frames hold the password of the URL."""

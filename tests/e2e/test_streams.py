@@ -6,18 +6,19 @@ import asyncio
 import gc
 import gzip
 import io
+import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py.errors import ProviderError, TransportFailed
+from nango_py.errors import InvalidRequest, ProviderError, TransportFailed
 from tests.support.fault_server import HANG, READ, READ_HEAD, RESET, FaultServer, response
 from tests.support.nango_at_server import QUICK, a_sandbox, calling, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from nango_py import Nango
 
@@ -325,6 +326,17 @@ def test_a_download_ignores_the_blueprint_s_limit(name: str, tmp_path: Path) -> 
     ):
         download(nango, name, tmp_path / "rows")
     assert (tmp_path / "rows").stat().st_size == 5000
+
+
+@NAMES
+def test_a_download_replaces_no_folder_and_no_device(name: str, tmp_path: Path) -> None:
+    """Nothing is sent: root could put a file in the place of /dev/null."""
+    with FaultServer([]) as server, calling(server.url) as nango:
+        for target in (tmp_path, Path(os.devnull)):
+            with pytest.raises(InvalidRequest, match="not a regular file"):
+                download(nango, name, target)
+        assert server.connections == 0
+    assert Path(os.devnull).is_char_device()
 
 
 @NAMES

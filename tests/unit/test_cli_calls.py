@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,3 +160,58 @@ def test_limits_of_a_connection_are_shown_as_a_table(connected: Product) -> None
     missing = connected.run("limits", "klaviyo", "user-2")
     assert missing.code != 0
     assert "user-2" in missing.err
+
+
+@pytest.mark.parametrize("text", ["1" * 5000, "[" * 100_000], ids=["a long number", "deep"])
+def test_json_that_python_cannot_read_is_a_usage_error(connected: Product, text: str) -> None:
+    """Wherever JSON is read: it is a mistake in the input, not a bug."""
+    source = str(connected.write("given.json", f'{{"a": {text}}}'))
+    for words in (
+        ("plan", "klaviyo", "user-1", "POST", "events", "--json", f"@{source}"),
+        ("actions", "run", "klaviyo", "user-1", "any", "--input", f"@{source}"),
+        ("connections", "register", "klaviyo", "user-2", "--credentials-file", source),
+    ):
+        found = connected.run(*words)
+        assert (found.code, found.out) == (2, "")
+        assert "too long, or it is nested too deeply" in found.err
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:///.", "expected sqlite:///"),
+        ("sqlite:////", "expected sqlite:///"),
+        ("sqlite:///..", "not a regular file"),
+        ("sqlite:////dev/null", "not a regular file"),
+        (f"postgresql://u:{KEY[:4]}@{KEY}@127.0.0.1:1/x", "%40"),
+        (f"postgresql://u:{KEY[:4]}/{KEY}@127.0.0.1:1/x", "%2F"),
+        (f"postgresql://u:{KEY}\udcff@127.0.0.1:1/x", "malformed"),
+    ],
+)
+def test_an_unusable_database_is_a_usage_error(product: Product, url: str, said: str) -> None:
+    """No part of a password is shown, and neither a folder nor a device is closed to others."""
+    modes = [path.stat().st_mode for path in (product.folder.parent, Path(os.devnull))]
+    found = product.run("--database", url, "connections", "list")
+    assert found.code == 2
+    assert said in found.err
+    assert KEY not in found.err
+    assert modes == [path.stat().st_mode for path in (product.folder.parent, Path(os.devnull))]
+
+
+@pytest.mark.parametrize("query", ["unknown=1", "socket_timeout=soon"])
+def test_an_unusable_redis_url_is_a_usage_error(product: Product, query: str) -> None:
+    """A parameter that the library does not know is not a bug of ours, and no password is shown."""
+    store = f"config: {{rate_limit_store: 'redis://:{KEY}@127.0.0.1:1/0?{query}'}}\n"
+    product.write("integrations.yaml", store + "integrations: {klaviyo: {extends_blueprint: 'klaviyo:v1'}}\n")
+    found = product.run("limits", "klaviyo", "user-1")
+    assert found.code == 2
+    assert "rate_limit_store" in found.err
+    assert KEY not in found.err
+
+
+def test_keys_that_are_not_text_are_a_usage_error(product: Product, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment may hold any bytes."""
+    monkeypatch.setenv("NANGO_ENCRYPTION_KEYS", "\udcffkey")
+    found = product.run("connections", "list")
+    assert found.code == 2
+    assert "NANGO_ENCRYPTION_KEYS" in found.err

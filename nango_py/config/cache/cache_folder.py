@@ -52,7 +52,9 @@ class ConfigCache:
 
     def __init__(self, folder: Path, key: Secret, clock: Clock = SYSTEM_CLOCK) -> None:
         self._folder = folder
-        self._key = Secret(hmac.digest(key.reveal().encode(), _PURPOSE, "sha256").hex())
+        self._key = Secret(
+            hmac.digest(key.reveal().encode(errors="surrogateescape"), _PURPOSE, "sha256").hex()
+        )
         self._clock = clock
 
     def inputs(

@@ -79,7 +79,7 @@ class LoadInputs:
 
     def sign(self, data: bytes) -> str:
         """The keyed digest (HMAC-SHA-256) of the data, as hex."""
-        return hmac.digest(self._key.reveal().encode(), data, "sha256").hex()
+        return hmac.digest(self._key.reveal().encode(errors="surrogateescape"), data, "sha256").hex()
 
     def settings(self) -> Settings:
         """The settings from Python with their `integrations:` key; empty if they are in a file."""

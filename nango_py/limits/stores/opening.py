@@ -51,7 +51,7 @@ def process_memory(database_url: Secret, clock: Clock) -> ProcessMemory:
     if ":memory:" in url:
         return ProcessMemory(MemoryLimits(clock), Learning(clock))
     # The URL may hold a password, and a relative one means another file in another folder.
-    key = (hashlib.sha256(url.encode()).hexdigest(), str(Path.cwd()), clock)
+    key = (hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest(), str(Path.cwd()), clock)
     with _lock:
         memory = _memories.get(key)
         if memory is None:

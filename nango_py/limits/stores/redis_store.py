@@ -6,6 +6,7 @@ because the budgets of a call are booked together.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -384,8 +385,8 @@ def pack_rules(limits: tuple[Limit, ...], now: float, offset: float) -> bytes:
 
 
 def _connect(url: Secret) -> redis.Redis:
-    try:
-        return redis.Redis.from_url(
+    with contextlib.suppress(ValueError, TypeError):
+        client = redis.Redis.from_url(
             url.reveal(),
             # The server pushes nothing, so each reply belongs to the last command.
             protocol=2,
@@ -394,6 +395,7 @@ def _connect(url: Secret) -> redis.Redis:
             # Once more, for a connection that the server closed while it was idle.
             retry=Retry(NoBackoff(), 1),
         )
-    except ValueError:
-        pass
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # unknown parameters of the URL are a TypeError
+        return client
     raise StorageError("invalid rate_limit_store; expected redis://[user:password@]host:6379/0")

@@ -8,7 +8,15 @@ import click
 
 from nango_py.cli import arguments
 from nango_py.cli.exit_codes import FAILED
-from nango_py.cli.output import echo_columns, echo_error, echo_fields, echo_json, format_value, json_option
+from nango_py.cli.output import (
+    echo_columns,
+    echo_error,
+    echo_fields,
+    echo_json,
+    format_value,
+    json_option,
+    mask_for,
+)
 from nango_py.cli.project import Project, pass_project
 
 if TYPE_CHECKING:
@@ -107,6 +115,7 @@ def run(
     with project.open_for_calls() as nango:
         try:
             result = nango.trigger_action(integration, action, user, value, deadline_seconds=deadline)
+            result = mask_for(nango.executor(integration, user), result)
         except ActionFailed as error:
             failed = str(error)
     if failed:

@@ -12,7 +12,7 @@ import click
 from nango_py.cli import arguments
 from nango_py.cli.exit_codes import FAILED
 from nango_py.cli.listing import ListArguments, check_options, list_options, write_list
-from nango_py.cli.output import echo_error, format_json, is_terminal
+from nango_py.cli.output import echo_error, format_json, is_terminal, mask_bytes, mask_for
 from nango_py.cli.project import Project, find_integration, pass_project
 from nango_py.cli.waiting import WaitingLine
 
@@ -125,7 +125,7 @@ def call(
     deadline: float | None,
     **given: Unpack[CallArguments],
 ) -> None:
-    """Make a call and print the body of the response.
+    """Make a call and print the body of the response, without the connection's credentials if it has them.
 
     METHOD is any HTTP method; PATH is relative to the base URL of the blueprint. The exit code is 1 if the
     call failed or the status is 400 or above.
@@ -166,7 +166,7 @@ def call(
         finally:
             if explain:
                 click.echo(executor.explain(), err=True)
-        _echo_response(response, include=include)
+        _echo_response(executor, response, include=include)
     if response.status_code >= FIRST_ERROR_STATUS:
         endpoint = path.partition("?")[0]
         hint = f"; {response.hint}" if response.hint else ""
@@ -250,16 +250,16 @@ def example_config(integration: Integration) -> JsonObject:
     return {**shown, **required_defaults(config), **(given[0] if given else {})}
 
 
-def _echo_response(response: Response, *, include: bool) -> None:
+def _echo_response(executor: Executor, response: Response, *, include: bool) -> None:
     if include:
-        click.echo(f"HTTP {response.status_code} {response.reason}")
-        for name, value in response.headers.items():
-            click.echo(f"{name}: {value}")
-        click.echo()
+        lines = [f"HTTP {response.status_code} {response.reason}"]
+        lines += [f"{name}: {value}" for name, value in response.headers.items()]
+        click.echo(mask_for(executor, "\n".join([*lines, ""])))
     sys.stdout.flush()
-    if is_terminal(sys.stdout) and (text := format_json(response.content)):
+    content = mask_bytes(executor, response.content)
+    if is_terminal(sys.stdout) and (text := format_json(content)):
         click.echo(text)
         return
-    click.echo(response.content, nl=False)
-    if response.content and not response.content.endswith(b"\n") and sys.stdout.isatty():
+    click.echo(content, nl=False)
+    if content and not content.endswith(b"\n") and sys.stdout.isatty():
         click.echo()

@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any, Self, TypedDict
 
 import click
 
-from nango_py.cli.output import format_count, is_terminal
+from nango_py.cli.output import format_count, is_terminal, mask_for
 from nango_py.cli.waiting import CLEAR_LINE
+from nango_py.database.private_files import check_is_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -106,7 +107,7 @@ def write_list(executor: Executor, path: str, options: dict[str, Any], given: Li
     with _Sink(output, state_file, is_csv=is_csv) as sink, _Progress(sys.stderr) as progress:
         records = executor.paginate(path, **{**asked, "state": sink.state})
         for batch in records.batches():
-            sink.write(batch, records.state if state_file else None)
+            sink.write(mask_for(executor, batch), records.state if state_file else None)
             progress.note(len(batch))
         is_done = state_file is None or bool(records.state["done"])
         sink.finish(is_done=is_done)
@@ -137,6 +138,7 @@ class _Sink:
 
     def __enter__(self) -> Self:
         if self._output is not None:
+            check_is_file(self._output)
             self._part = self._output.with_name(self._output.name + PART)
             size = self._read_state()
             self._lines = open_private(self._part, "r+b" if size else "w+b")
@@ -174,7 +176,7 @@ class _Sink:
             )
         return size
 
-    def write(self, records: list[Any], state: JsonObject | None) -> None:
+    def write(self, records: Any, state: JsonObject | None) -> None:
         """Write records, and then where the list goes on after them."""
         text = b"".join(map(json_line, records))
         if self._lines is None:

@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING
 import click
 
 from nango_py.errors import printable
+from nango_py.tools.masking import mask_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import TextIO
+
+    from nango_py.engine.executor import Executor
+    from nango_py.json_types import JsonValue
 
 WIDEST_CELL = 200
 NARROWEST_CELL = 8
@@ -116,6 +120,17 @@ def echo_columns(headings: Sequence[str], rows: Iterable[Sequence[object]], empt
     is_colored = has_colors(sys.stdout)
     for line in _iter_columns(headings, chain([first], rest), width=width, is_colored=is_colored):
         click.echo(line)
+
+
+def mask_for(executor: Executor, value: JsonValue) -> JsonValue:
+    """What an API returned without the credentials of the connection, which it may repeat."""
+    return mask_result(value, executor.plan("GET", "any").settings.secrets)
+
+
+def mask_bytes(executor: Executor, content: bytes) -> bytes:
+    """The same for a body."""
+    masked = mask_for(executor, content.decode("utf-8", "surrogateescape"))
+    return str(masked).encode("utf-8", "surrogateescape")
 
 
 def format_json(content: bytes) -> str:

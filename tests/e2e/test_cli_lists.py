@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -257,3 +258,12 @@ def test_surrogates_are_escaped(product: Product, api: Api) -> None:
     api.records = [{"id": "\ud800"}]
     assert lines_of(product.run(*LIST).out) == [{"id": "\ud800"}]
     assert product.run(*LIST, "--format", "csv").code == 0
+
+
+def test_a_device_is_not_replaced(product: Product, api: Api) -> None:
+    """Nothing is requested, also for root, who could put a file in its place."""
+    found = product.run(*LIST, "-o", os.devnull)
+    assert found.code == 2
+    assert "not a regular file" in found.err
+    assert api.queries == []
+    assert Path(os.devnull).is_char_device()

@@ -121,3 +121,21 @@ def test_check_compiles_all_actions(product: Product) -> None:
     found = product.run("check")
     assert found.code == 2
     assert "E705" in found.err
+
+
+def test_no_command_prints_a_credential_that_the_api_repeats(product: Product, shop: Sandbox) -> None:
+    """In bodies, headers, records and results; the rest of what the API sends is as it was."""
+    key = "key_planted+0123"
+    product.register("shop", "ada", json.dumps({"api_key": key}))
+    shop.respond("GET", "items/7", json={"id": key, "n": 1}, headers={"X-Echo": key})
+    shop.respond("GET", "list", json={"items": [{"id": key}, {"id": "b"}]})
+    body = product.run("call", "shop", "ada", "GET", "items/7", "--include").out
+    result = product.run("actions", "run", "shop", "ada", "find", "--input", '{"id": "7"}').out
+    records = product.run("call", "shop", "ada", "GET", "list", "--paginate").out
+    assert json.loads(body.splitlines()[-1]) == json.loads(result) == {"id": "***", "n": 1}
+    assert "x-echo: ***" in body.lower()
+    assert [json.loads(line)["id"] for line in records.splitlines()] == ["***", "b"]
+    assert all(key not in text for text in (body, result, records))
+    path = product.folder / "list.csv"
+    product.run("call", "shop", "ada", "GET", "list", "--paginate", "-o", str(path))
+    assert path.read_text().splitlines() == ["id", "***", "b"]

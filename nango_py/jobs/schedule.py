@@ -95,10 +95,13 @@ def check_cron(expression: str, time_zone: str) -> Rule:
     """The rule of a cron expression.
 
     Raises:
+        TypeError: one of them is not text.
         ValueError: the expression is invalid or never due, or the time zone is unknown.
     """
     from cronsim import CronSimError
 
+    check_type("the cron expression", expression, str, "text")
+    check_type("the time zone", time_zone, str, "text")
     expression = " ".join(expression.split())
     problem = ""
     if len(expression.split()) != FIELDS:
@@ -111,7 +114,10 @@ def check_cron(expression: str, time_zone: str) -> Rule:
     except StopIteration:
         problem = f'the cron expression "{printable(expression)}" is never due'
     except (KeyError, ValueError, OSError):
-        problem = f'unknown time zone "{printable(time_zone)}"; expected an IANA name such as Europe/Berlin'
+        zone = None
+    if zone is None:
+        named = printable(time_zone)
+        raise ValueError(f'unknown time zone "{named}"; expected an IANA name such as Europe/Berlin')
     if problem:
         raise ValueError(f"{problem}; expected five fields such as 0 7 * * MON")
     return Rule(f"{CRON} {expression}", time_zone)

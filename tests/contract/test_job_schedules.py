@@ -200,3 +200,6 @@ def test_wrong_rules_are_refused(nango: Nango) -> None:
             nango.jobs.cron(expression, "pull", time_zone=zone)
     with pytest.raises(ValueError, match="unknown lane"):
         nango.jobs.cron("0 7 * * *", "pull", lane="night")
+    for wrong, zone in ((None, "UTC"), (5, "UTC"), ("0 7 * * *", None)):
+        with pytest.raises(TypeError, match="expected text"):
+            nango.jobs.cron(wrong, "pull", time_zone=zone)  # type: ignore[arg-type]

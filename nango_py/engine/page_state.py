@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import marshal
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -126,7 +128,7 @@ class ListId:
         asked: tuple[object, ...] = (
             call.method.upper(),
             sorted(to_pairs(call.params)),
-            _plain(call.json),
+            _json_text(call.json),
             data,
         )
         asked = (*asked, call.base) if call.base else asked
@@ -137,11 +139,12 @@ def _form(data: object) -> list[tuple[str, str]]:
     return sorted(to_pairs(data)) if isinstance(data, Mapping | list | tuple) else []
 
 
-def _plain(value: object) -> object:
-    """A JSON value with the keys of its objects sorted, at every level."""
-    if isinstance(value, dict):
-        return sorted((str(key), repr(_plain(item))) for key, item in value.items())
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+def _json_text(value: object) -> str:
+    """JSON with the keys of its objects sorted; "" for a value that JSON cannot hold: no request has it."""
+    for sort_keys in (True, False):  # numbers and texts as keys of one object cannot be sorted
+        with suppress(TypeError, ValueError, RecursionError):
+            return json.dumps(value, sort_keys=sort_keys)
+    return ""
 
 
 def to_state(place: Place, of: ListId, skip: int = 0) -> JsonObject:

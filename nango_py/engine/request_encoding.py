@@ -147,6 +147,8 @@ def encode_json(value: object) -> bytes:
         return jsonlib.dumps(value, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         reason = type(error).__name__ + ": " + str(error)[:200]
+    except RecursionError:
+        reason = "it is nested too deeply"
     raise InvalidRequest(f"json= cannot be written as JSON: {reason}")
 
 
@@ -157,7 +159,7 @@ def encode_data(data: object) -> tuple[Body, str, bool]:
     from where they stand; those that can be rewound are sent with their length, and again if need be.
     Iterators are sent in chunks, once.
     """
-    if isinstance(data, bytes | bytearray):
+    if isinstance(data, bytes | bytearray | memoryview):
         return bytes(data), "", True
     if isinstance(data, str):
         return _utf8(data), "", True

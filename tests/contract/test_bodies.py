@@ -269,6 +269,13 @@ def test_what_cannot_be_rewound_is_sent_in_chunks(send: Send) -> None:
         assert server.requests[0].endswith(b"Transfer-Encoding: chunked\r\n\r\n5\r\nlarge\r\n0\r\n\r\n")
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_buffers_are_bodies_that_can_be_sent_again(kind: Any) -> None:
+    """They are read once, when the request is made."""
+    plan = plan_for("http://127.0.0.1:9/", "PUT", data=kind(b"abc"))
+    assert (plan.body, plan.replayable) == (b"abc", True)
+
+
 def test_a_file_that_cannot_be_read_is_refused() -> None:
     """A closed one, and one that is open for writing only."""
     closed = io.BytesIO(b"a")

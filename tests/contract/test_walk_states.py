@@ -178,6 +178,23 @@ def test_a_state_of_another_call_is_an_error(kind: str, options: dict[str, Any])
 
 
 @both
+def test_a_state_is_of_a_deep_filter_too(kind: str) -> None:
+    """Its cost grows with the filter, not with a power of its depth; JSON cannot hold any depth."""
+    filters: list[Any] = [{"text": "it's"}, {"text": "\\"}]
+    for _ in range(60):
+        filters = [{"and": [each]} for each in filters]
+    executor, _ = an_executor(kind, numbered())
+    _, state = read(executor, "paginate", 1, method="POST", json=filters[0])
+    executor.paginate("things", method="POST", json=copy.deepcopy(filters[0]), state=state)
+    with pytest.raises(InvalidRequest, match="params"):
+        executor.paginate("things", method="POST", json=filters[1], state=state)
+    for _ in range(5000):
+        filters[0] = [filters[0]]
+    with pytest.raises(InvalidRequest, match="too deeply"):
+        read(executor, "paginate", method="POST", json={"filter": filters[0]})
+
+
+@both
 def test_a_state_leads_to_no_other_host(kind: str) -> None:
     """A URL that someone put into a saved state is refused as a link of the API would be."""
     settings = {"pagination": {**BLOCKS["next_url"], "records": "items"}, "params": {"api_key": "${api_key}"}}

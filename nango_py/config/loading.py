@@ -30,8 +30,9 @@ from nango_py.config.urls.hosts import iter_texts
 from nango_py.config.urls.proxy import ProxyPlaces, check_proxy
 from nango_py.config.values import MAPPINGS, EnvironmentText, mapping_at
 from nango_py.config.yaml.document import document_from_python, load_document
+from nango_py.config.yaml.listing import find_twin
 from nango_py.config.yaml.merge import Sourced, with_nulls
-from nango_py.errors import MAX_PROBLEMS, ConfigError, Problem, unknown_name
+from nango_py.errors import MAX_PROBLEMS, ConfigError, Position, Problem, unknown_name
 from nango_py.record import record, replaced
 from nango_py.registry import AUTH_MODES
 
@@ -164,7 +165,14 @@ class _Loading:
         if isinstance(source, Mapping):
             document = document_from_python(with_integrations_key(source), FROM_PYTHON)
         else:
-            document = load_document(source, problems=self._problems, if_missing=IF_MISSING)
+            twin = find_twin(source)
+            if_missing = IF_MISSING if twin is None else f"rename {twin} to {source.name}"
+            document = load_document(source, problems=self._problems, if_missing=if_missing)
+            if twin is not None:
+                what = "this file is not read"
+                self._warnings.append(
+                    Problem(Position(str(twin)), "W102", what, f"{source.name} beside it is")
+                )
         self._warnings += document.warnings
         self._problems += check_integrations(document)
         places = template_places("integrations_file", document.data)

@@ -164,6 +164,21 @@ def test_a_missing_integrations_file_is_an_error(product: Product, tmp_path: Pat
     assert found.err.count("\n") == 1
 
 
+def test_a_file_with_the_other_ending_is_not_ignored_in_silence(product: Product, tmp_path: Path) -> None:
+    """Both endings of YAML are usual: one file alone names the way, and two are a warning."""
+    (tmp_path / "integrations.yaml").rename(tmp_path / "integrations.yml")
+    missing = product.run("check")
+    assert missing.code == 2
+    assert "rename integrations.yml to integrations.yaml" in missing.err
+    assert product.run("--integrations", "integrations.yml", "check").code == 0
+    product.write("integrations.yaml", "integrations: {close: {extends_blueprint: 'close:v0'}}\n")
+    both = product.run("check")
+    assert both.code == 0
+    assert "integrations.yml: warning[W102]: this file is not read" in both.err
+    other = product.run("--integrations", "integrations.yml", "check")
+    assert "integrations.yaml: warning[W102]" in other.err
+
+
 NEEDS_SECRETS = """
 integrations:
   chat:

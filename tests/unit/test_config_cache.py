@@ -92,6 +92,7 @@ def edits(project: Project) -> dict[str, Callable[[], object]]:
         "an API that ends": lambda: project.clock.advance(86_400 * 365 * 10),
         "a clock that goes back": lambda: setattr(project, "clock", ManualClock(1_700_000_000.0)),
         "the key": lambda: setattr(project, "key", "x" * 44),
+        "a file with another ending": lambda: project.file.with_suffix(".yml").write_text(""),
     }
 
 
@@ -100,7 +101,7 @@ def names_of_edits() -> list[str]:
     return [
         "integrations.yaml", "a comment only", "the blueprint", "the blueprint it extends", "a new blueprint",
         "a variable", "a variable that was unset", "who may write a file", "an API that ends",
-        "a clock that goes back", "the key",
+        "a clock that goes back", "the key", "a file with another ending",
     ]  # fmt: skip
 
 

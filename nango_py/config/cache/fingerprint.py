@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from nango_py._version import __version__
 from nango_py.config.lifecycle import warning_days
 from nango_py.config.settings import with_integrations_key
-from nango_py.config.yaml.listing import list_names
+from nango_py.config.yaml.listing import find_twin, list_names
 from nango_py.registry import AUTH_MODES, PAGINATORS
 
 if TYPE_CHECKING:
@@ -155,7 +155,8 @@ class LoadInputs:
             return self.sign(b"python\0" + _json(_plain(self.source)) + b"\0" + overrides)
         self.text = self.source.read_bytes()
         digest = hashlib.sha256(self.text).digest()
-        return self.sign(b"file\0" + _file_traits(self.source) + digest + overrides)
+        twin = str(find_twin(self.source)).encode(errors="surrogateescape")  # the warning about it
+        return self.sign(b"file\0" + _file_traits(self.source) + twin + digest + overrides)
 
     def _environment(self, names: Iterable[str]) -> str:
         return self.sign(_json(["environ", [self.environ.get(name) for name in names]]))

@@ -38,3 +38,10 @@ def list_entries(folder: Path | str) -> tuple[list[str], set[str]]:
 def is_yaml(name: str) -> bool:
     """Whether a file name ends as those of YAML files do, in upper or lower case."""
     return name.lower().endswith((".yaml", ".yml"))
+
+
+def find_twin(path: Path) -> Path | None:
+    """The file of the same name with the other ending of YAML files; None if there is none."""
+    other = {".yaml": ".yml", ".yml": ".yaml"}.get(path.suffix)
+    twin = path.with_suffix(other) if other else None
+    return twin if twin is not None and twin.exists() else None

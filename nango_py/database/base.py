@@ -233,3 +233,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=FORK_GATE.close, after_in_parent=FORK_GATE.open, after_in_child=FORK_GATE.reset
     )
+
+
+def closed_error(name: str) -> StorageError:
+    """The error of what uses a database while another thread closes it."""
+    return StorageError(
+        f"Nango is closed: another thread called close() while this one used the connection store {name}"
+    )

@@ -21,6 +21,7 @@ from nango_py.database.base import (
     DuplicateRowError,
     MissingReferenceError,
     Result,
+    closed_error,
     never_collect,
     seconds_left,
 )
@@ -187,7 +188,7 @@ class PostgresDatabase:
     def _pool(self) -> Pool:
         with self._lock:
             if self._closed:
-                raise StorageError(f"the connection store {self.name} is closed")
+                raise closed_error(self.name)
             if not self._pools:
                 pool: Pool = psycopg_pool.ConnectionPool(
                     self._conninfo.reveal(),
@@ -205,6 +206,8 @@ class PostgresDatabase:
             return self._pools[0]
 
     def _failure(self, error: psycopg.Error) -> StorageError:
+        if self._closed:  # by another thread just now
+            return closed_error(self.name)
         if isinstance(error, errors.UniqueViolation):
             return DuplicateRowError("the row already exists")
         if isinstance(error, errors.ForeignKeyViolation):

@@ -17,6 +17,7 @@ from nango_py.database.base import (
     DuplicateRowError,
     MissingReferenceError,
     Result,
+    closed_error,
     seconds_left,
 )
 from nango_py.database.private_files import (
@@ -154,7 +155,7 @@ class SqliteDatabase:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise StorageError(f"the connection store {self.name} is closed")
+            raise closed_error(self.name)
 
     def _failure(self, error: sqlite3.Error) -> StorageError:
         code = getattr(error, "sqlite_errorcode", 0)

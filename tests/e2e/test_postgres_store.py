@@ -6,9 +6,10 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import psycopg_pool
 import pytest
 
 from nango_py.connections.keys import KeyRing
@@ -136,6 +137,22 @@ def test_a_refused_server_does_not_show_the_password(url: str, clock: ManualCloc
     shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     ours = [frame.locals for frame in shown.stack if frame.filename != __file__]
     assert PLANTED not in f"{caught.value!r} {caught.value} {ours}"
+
+
+def test_a_pool_that_another_thread_closes_is_not_a_failure_of_the_server(
+    postgres_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Nango.close()` in the middle of a call: the error names it."""
+    store = open_store(postgres_url, KeyRing.throwaway(), clock)
+    connection = psycopg_pool.ConnectionPool.connection
+
+    def close_first(*arguments: Any, **named: Any) -> Any:
+        store.close()
+        return connection(*arguments, **named)
+
+    monkeypatch.setattr(psycopg_pool.ConnectionPool, "connection", close_first)
+    with pytest.raises(StorageError, match="Nango is closed"):
+        store.get("klaviyo", "user-1")
 
 
 def test_an_error_of_the_server_is_shown(postgres_url: str, clock: ManualClock) -> None:

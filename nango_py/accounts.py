@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nango_py.auth.base import checked_credentials
+from nango_py.auth.base import mode_of
 from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.connections.connection import NEEDS_CHOICE
 from nango_py.errors import printable
@@ -54,7 +54,7 @@ class Accounts:
     ) -> None:
         """Store a login whose user has yet to choose an account, with the settings that are known."""
         declared, place = self.services.integration(integration), _place(integration, user_id)
-        checked = checked_credentials(declared, credentials, place)
+        checked = mode_of(declared).validate(credentials, place)
         self.services.store.put(integration, user_id, checked, config, status=NEEDS_CHOICE)
         self.services.cache.forget(integration, user_id)
 
@@ -64,7 +64,7 @@ class Accounts:
     ) -> PublicView:
         """Replace the credentials of a connection."""
         declared = self.services.integration(integration)
-        checked = checked_credentials(declared, credentials, _place(integration, user_id))
+        checked = mode_of(declared).validate(credentials, _place(integration, user_id))
         updated = self.services.store.update_credentials(integration, user_id, checked)
         self.services.cache.forget(integration, user_id)
         return updated.public()
@@ -194,7 +194,7 @@ class Accounts:
     ) -> tuple[dict[str, object], dict[str, object]]:
         """Validated credentials and additional_config, as a connection stores them."""
         declared, place = self.services.integration(integration), _place(integration, user_id)
-        checked = checked_credentials(declared, credentials, place)
+        checked = mode_of(declared).validate(credentials, place)
         schema = declared.settings.get("connection_config")
         return checked, check_additional_config(schema, config, place)
 

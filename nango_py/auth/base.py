@@ -268,19 +268,3 @@ def extended_mode(auth_mode: str, own_fields: tuple[OwnField, ...]) -> AuthMode:
         },
     )
     return extended()
-
-
-def checked_credentials(
-    integration: Integration, credentials: Mapping[str, object], where: str
-) -> dict[str, object]:
-    """The credentials as a connection of the integration stores them.
-
-    Args:
-        integration: its auth mode and the fields that its blueprint adds.
-        credentials: the argument of register_connection.
-        where: "integration/user", for the message.
-
-    Raises:
-        CredentialsError: a field is missing, unknown or invalid.
-    """
-    return mode_of(integration).validate(credentials, where)

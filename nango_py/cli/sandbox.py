@@ -135,7 +135,8 @@ def _curl(blueprint: Blueprint, base_url: str) -> str:
     """A curl command with the auth mode's example credentials."""
     from nango_py.auth.base import extended_mode
     from nango_py.config.own_fields import own_fields
-    from nango_py.config.template.compiler import TemplateProblem, compile_template
+    from nango_py.config.template.compiler import compile_template
+    from nango_py.config.template.filters import TemplateProblem
 
     requests = blueprint.settings["requests"]
     mode = extended_mode(str(blueprint.settings["auth"]["auth_mode"]), own_fields(blueprint.settings))

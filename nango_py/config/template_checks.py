@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path as FilePath
 
     from nango_py.config.model import Blueprint
-    from nango_py.config.template.compiler import Template
+    from nango_py.config.template.compiled import Template
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Located
     from nango_py.json_types import Settings

@@ -65,11 +65,7 @@ class SealedDatabase:
 
     def write(self, work: Callable[[Run], Result]) -> Result:
         """Run `work` in one durable transaction and return its result; see `Database.write`."""
-        for _ in range(ATTEMPTS):
-            with contextlib.suppress(MissingReferenceError):
-                return self._database.write(work)
-            self._choose_key()  # another process rotated and dropped our key
-        raise StorageError("other processes kept changing the encryption key; nothing was stored")
+        return self._repeat(lambda: self._database.write(work))
 
     def write_with_server(self, work: Callable[[Run, Any], Result]) -> Result:
         """As `write`; `work` also gets the psycopg connection of the transaction.
@@ -77,15 +73,17 @@ class SealedDatabase:
         Raises:
             StorageError: the database is not PostgreSQL.
         """
-        database = self._database
-        write = getattr(database, "write_with_server", None)
+        write: Callable[[Any], Result] | None = getattr(self._database, "write_with_server", None)
         if write is None:
             raise StorageError("this needs PostgreSQL; set config.database_url to postgresql://...")
+        return self._repeat(lambda: write(work))
+
+    def _repeat(self, write: Callable[[], Result]) -> Result:
+        """The result of a transaction, which is repeated if the database has dropped the key of its rows."""
         for _ in range(ATTEMPTS):
             with contextlib.suppress(MissingReferenceError):
-                result: Result = write(work)
-                return result
-            self._choose_key()
+                return write()
+            self._choose_key()  # another process rotated and dropped our key
         raise StorageError("other processes kept changing the encryption key; nothing was stored")
 
     def current_key(self) -> Key:

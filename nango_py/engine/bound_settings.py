@@ -15,7 +15,7 @@ from nango_py.config.endpoints import DEFAULT
 from nango_py.config.request_match import value_at
 from nango_py.config.schema.additional_config import required_defaults
 from nango_py.config.template.compiled import Template
-from nango_py.config.template.compiler import TemplateProblem
+from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.headers import render_header
 from nango_py.config.template.variables import VARYING_NAMES
 from nango_py.config.urls.base_url import render_url
@@ -120,7 +120,7 @@ class BoundRequestSettings:
         self.bases = {"": self.base_url}
         for name, template in settings.bases:
             self.bases[name] = self._base(f"requests.bases.{name}", template, fields)
-        self.origins: frozenset[Origin] = _shared(_origins(self.bases.values(), settings.allowed_hosts))
+        self.origins: frozenset[Origin] = _intern(_origins(self.bases.values(), settings.allowed_hosts))
         all_headers = (*settings.headers, *settings.endpoints.all_headers())
         all_params = (*settings.params, *settings.endpoints.all_params())
         self.protected_headers = _secret_names_of(all_headers, secret)
@@ -128,7 +128,7 @@ class BoundRequestSettings:
         writes_own = any(name.lower() == "authorization" for name, _ in settings.headers)
         self.signer = self.mode if self.mode.signs and not writes_own else None
         if self.signer is not None or self.mode.answers_challenges:
-            self.protected_headers = _shared(self.protected_headers | {"authorization"})
+            self.protected_headers = _intern(self.protected_headers | {"authorization"})
         self.headers = dict(DEFAULT_HEADERS)
         self._call_headers, headers = _split(settings.headers)
         for name, value in headers:
@@ -169,8 +169,10 @@ class BoundRequestSettings:
 
     def _bind_body(self, fields: Fields, secret: frozenset[str]) -> None:
         """Keep the fields of bodies; all but those that differ from call to call are rendered once."""
-        hidden = {name for name, value in fields if isinstance(value, Template) and _is_secret(value, secret)}
-        self.protected_body: frozenset[str] = _shared(frozenset(hidden))
+        hidden = (
+            name for name, value in fields if isinstance(value, Template) and value.shows_secret(secret)
+        )
+        self.protected_body: frozenset[str] = _intern(frozenset(hidden))
         self._body: Fields = tuple(
             (name, self._field(name, value, self._variables) if _is_constant(value) else value)
             for name, value in fields
@@ -203,7 +205,7 @@ class BoundRequestSettings:
         """The values with a credential that are sent to some endpoints only."""
         endpoints, names = self.integration.requests.endpoints, self.integration.secret_names
         for _, template in (*endpoints.all_headers(), *endpoints.all_params()):
-            if _is_secret(template, names):
+            if template.shows_secret(names):
                 try:
                     yield template.render({**self._variables, **dict.fromkeys(VARYING_NAMES, "")})
                 except TemplateProblem:
@@ -336,7 +338,7 @@ class BoundRequestSettings:
         """base_url, or the base of that name, with credentials shown as `***`."""
         requests = self.integration.requests
         template = dict(requests.bases)[name] if name else requests.base_url
-        if not _is_secret(template, self.integration.secret_names):
+        if not template.shows_secret(self.integration.secret_names):
             return self.bases[name]
         shown = template.mask(self._variables, self.integration.secret_names)
         return shown if shown.endswith("/") else shown + "/"
@@ -403,11 +405,11 @@ def _origins(bases: Iterable[str], allowed_hosts: tuple[str, ...]) -> frozenset[
 
 def _secret_names_of(named: Named, secret: frozenset[str]) -> frozenset[str]:
     """The lower-case names of the headers or parameters that hold a credential."""
-    return _shared(frozenset(name.lower() for name, value in named if _is_secret(value, secret)))
+    return _intern(frozenset(name.lower() for name, value in named if value.shows_secret(secret)))
 
 
 @lru_cache(maxsize=1024)
-def _shared(elements: frozenset[Any]) -> frozenset[Any]:
+def _intern(elements: frozenset[Any]) -> frozenset[Any]:
     """One object for equal sets: ten thousand connections of an integration have equal ones."""
     return elements
 
@@ -485,10 +487,3 @@ def template_variables(integration: Integration, connection: Connection) -> dict
     if tables:
         variables["hosts"] = chosen_hosts(tables, variables)
     return variables
-
-
-def _is_secret(template: Template, secret: frozenset[str]) -> bool:
-    """Whether the rendered text contains a credential, or a value from the environment."""
-    return template.is_hidden or any(
-        name in secret or name.partition(".")[0] in secret for name in template.names
-    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nango_py.config.request_match import RequestFacts
-from nango_py.config.template.compiler import TemplateProblem
+from nango_py.config.template.filters import TemplateProblem
 from nango_py.engine.request_encoding import pairs_by_name, to_pairs
 from nango_py.errors import InvalidRequest, unknown_name
 from nango_py.record import field_names, record

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int | None], object]
 
-CHUNK = 1 << 16
 WHOLE = frozenset({200, 201, 203})
 PARTIAL = 206
 NO_REST = 416

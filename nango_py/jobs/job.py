@@ -22,8 +22,6 @@ DEFAULT_LANE, BACKGROUND = "default", "background"
 LANES = {"interactive": 1.0, DEFAULT_LANE: 1.0, BACKGROUND: 0.5}
 """The lanes in order of precedence, and the share of a worker's jobs that each may be."""
 
-RUNNERS = ("threads", "inline", "procrastinate")
-
 
 @record
 class Job:

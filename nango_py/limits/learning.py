@@ -143,9 +143,7 @@ class _Rate:
     def __init__(self, written: tuple[Limit, ...], burst: float, rate: float) -> None:
         self.written = written
         self.burst = burst
-        self.rate = max(
-            rate, burst / LONGEST_GATE
-        )  # a wrong number must not stop calls for longer than a day
+        self.rate = max(rate, burst / LONGEST_GATE)  # a wrong number must not stop calls for over a day
         self.limits = tuple(
             Bucket(burst, self.rate, limit.label) if isinstance(limit, Bucket) else limit for limit in written
         )
@@ -185,9 +183,7 @@ class Learning:
         """There was a response, so that other calls need not wait for the first one."""
         if scope not in self._scopes:
             with self._lock:
-                self._scopes[scope] = _Scope()
-                self._first_calls.pop(scope, None)
-                _forget_oldest(self._scopes, MAX_SCOPES)
+                self._scope(scope)
 
     def forget_first_call(self, scope: str) -> None:
         """The first call got no response, so another one may be sent at once."""
@@ -315,16 +311,21 @@ class Learning:
                 return tuple(self._with_rate(one) for one in spends)
         return spends
 
+    def _scope(self, scope: str) -> _Scope:
+        """What is known of a quota from now on; call it with the lock."""
+        known = self._scopes.get(scope)
+        if known is None:
+            known = self._scopes[scope] = _Scope()
+            self._first_calls.pop(scope, None)
+            _forget_oldest(self._scopes, MAX_SCOPES)
+        return known
+
     def _learn_limits(
         self, scope: str, endpoint: str, statuses: tuple[LimitStatus, ...], *, refused: bool
     ) -> tuple[Spend, ...]:
         now = self._clock.monotonic()
         with self._lock:
-            known = self._scopes.get(scope)
-            if known is None:
-                known = self._scopes[scope] = _Scope()
-                self._first_calls.pop(scope, None)
-                _forget_oldest(self._scopes, MAX_SCOPES)
+            known = self._scope(scope)
             before = self._endpoints.get((scope, endpoint), {})
             limits = dict(before)
             for status in statuses:

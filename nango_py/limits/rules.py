@@ -252,12 +252,6 @@ class RateLimits:
                 gates.append(cap_key)
         return tuple(spends), tuple(gates) or scopes[:1]
 
-    def spends(
-        self, facts: RequestFacts, variables: Variables, scopes: tuple[str, ...] | None = None
-    ) -> tuple[Spend, ...]:
-        """The first result of `spends_and_gates`."""
-        return self.spends_and_gates(facts, variables, scopes)[0]
-
     def _render_fixed(self, budget: int, case: int, method: str, path: str) -> tuple[str, str]:
         return self._suffixes(self._budgets[budget], self._budgets[budget].cases[case], method, path, {})
 
@@ -275,10 +269,6 @@ class RateLimits:
     def _route_of(self, path: str) -> str:
         number = self._route_table.first(RequestFacts("", path)) if self._routes else None
         return "" if number is None else "/".join(segments_of(self._routes[number]))
-
-    def gates(self, facts: RequestFacts, variables: Variables) -> tuple[str, ...]:
-        """The second result of `spends_and_gates`."""
-        return self.spends_and_gates(facts, variables)[1]
 
     def keys_named(self, keys: Collection[str], names: Collection[str]) -> tuple[str, ...]:
         """Of the keys of a call's budgets, those of budgets with these names."""

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from nango_py.auth.base import checked_credentials
+from nango_py.auth.base import mode_of
 from nango_py.config.schema.additional_config import check_additional_config
 from nango_py.connections.bulk import (
     BATCH_SIZE,
@@ -129,7 +129,7 @@ def _check(connection: ExportedConnection, integration: Integration) -> Exported
     label = connection_label(connection.integration, connection.user_id)
     schema = integration.settings.get("connection_config")
     settings = check_additional_config(schema, connection.additional_config, label)
-    credentials = checked_credentials(integration, reveal(connection.credentials), label)
+    credentials = mode_of(integration).validate(reveal(connection.credentials), label)
     checked = replaced(connection, credentials=conceal(credentials), additional_config=settings)
     check_storable(checked)
     return checked

@@ -289,7 +289,7 @@ def test_a_blueprint_may_name_the_time_zone() -> None:
     rules = RateLimits.from_settings(
         {"budgets": [{"key": "all", "otherwise": [{"requests": 9, "per": "day", "time_zone": NEW_YORK}]}]}
     )
-    (spend,) = rules.spends(RequestFacts("GET", "a"), {"integration": "i", "user_id": "u"})
+    (spend,) = rules.spends_and_gates(RequestFacts("GET", "a"), {"integration": "i", "user_id": "u"})[0]
     assert spend.limits == (CalendarPeriod(9, NEW_YORK, "9/day America/New_York"),)
     assert parse_limit({"requests": 9, "per": "day"}) == CalendarPeriod(9, "UTC", "9/day UTC")
     for zone in ("America/New_Yorck", "../../etc/passwd", ""):

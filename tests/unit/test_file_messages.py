@@ -8,7 +8,8 @@ import pytest
 
 from nango_py.config.catalogue import open_catalogue
 from nango_py.config.loading import load_configuration
-from nango_py.config.template.compiler import TemplateProblem, compile_template
+from nango_py.config.template.compiler import compile_template
+from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.urls.base_url import render_url
 from nango_py.errors import ConfigError, nearest
 

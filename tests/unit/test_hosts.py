@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from nango_py import ConfigError, Nango
 from nango_py.config.schema.additional_config import check_additional_config
-from nango_py.config.template.compiler import TemplateProblem, compile_template
+from nango_py.config.template.compiler import compile_template
+from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.urls.base_url import check_base_url, render_url
 from nango_py.config.urls.hosts import normalize_host
 from nango_py.engine.bound_settings import origin_of

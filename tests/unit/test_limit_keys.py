@@ -36,7 +36,7 @@ def keys_of(key: str, *, facts: RequestFacts | None = None, **settings: Any) -> 
     facts = facts or RequestFacts(
         "GET", f"things/{PLANTED}", {"q": f"query-{PLANTED}"}, {"to": {"name": f"body-{PLANTED}"}}
     )
-    return [spend.key for spend in rules.spends(facts, WHO)]
+    return [spend.key for spend in rules.spends_and_gates(facts, WHO)[0]]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_text_of_the_file_stays_readable() -> None:
     """Control: the method, patterns and the file's own words are not values of a user."""
     case = {"match": {"path": "things/{id}"}, "windows": ["1/second"]}
     rules = RateLimits.from_settings({"budgets": [{"key": "a ${method} ${endpoint}", "cases": [case]}]})
-    (spend,) = rules.spends(RequestFacts("GET", "things/7"), WHO)
+    (spend,) = rules.spends_and_gates(RequestFacts("GET", "things/7"), WHO)[0]
     assert spend.key.endswith(" 0 a GET things/{id} 1/second")
 
 
@@ -88,7 +88,7 @@ def test_segments_and_body_fields_choose_the_counter() -> None:
     rules = RateLimits.from_settings({"budgets": [{"key": "${segment.id}", "cases": [case]}]})
 
     def key(path: str) -> str:
-        return rules.spends(RequestFacts("GET", path), WHO)[0].key
+        return rules.spends_and_gates(RequestFacts("GET", path), WHO)[0][0].key
 
     assert key("channels/1/a") == key("channels/1") == key("channels/1/b/c")
     assert key("channels/1/a") != key("channels/2/a")

@@ -44,7 +44,8 @@ def _labels(spends: tuple[Spend, ...]) -> list[list[str]]:
 def _spends(
     settings: dict[str, Any], method: str, path: str, params: dict[str, Any] | None = None
 ) -> tuple[Spend, ...]:
-    return RateLimits.from_settings(settings).spends(RequestFacts(method, path, params or {}), WHO)
+    facts = RequestFacts(method, path, params or {})
+    return RateLimits.from_settings(settings).spends_and_gates(facts, WHO)[0]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,8 @@ def test_paths_of_one_pattern_share_a_counter_and_others_do_not() -> None:
     rules = RateLimits.from_settings(KLAVIYO)
 
     def key(method: str, path: str, user: str = "user-1", params: dict[str, Any] | None = None) -> str:
-        (spend,) = rules.spends(RequestFacts(method, path, params or {}), {**WHO, "user_id": user})
+        facts = RequestFacts(method, path, params or {})
+        (spend,) = rules.spends_and_gates(facts, {**WHO, "user_id": user})[0]
         return spend.key
 
     assert key("GET", "profiles/1") == key("GET", "/profiles/2/")
@@ -127,7 +129,7 @@ def test_the_quota_belongs_to_whom_the_blueprint_says(counted_per: str, same: se
     )
 
     def key(**other: Any) -> str:
-        return rules.spends(RequestFacts("GET", "x"), {**WHO, **other})[0].key
+        return rules.spends_and_gates(RequestFacts("GET", "x"), {**WHO, **other})[0][0].key
 
     others = {
         "user_id": {"user_id": "2"},
@@ -146,16 +148,17 @@ def test_no_template_value_stands_in_a_key() -> None:
             "budgets": [{"key": "all", "otherwise": ["1/second"]}],
         }
     )
-    (spend,) = rules.spends(RequestFacts("GET", "x"), WHO)
+    (spend,) = rules.spends_and_gates(RequestFacts("GET", "x"), WHO)[0]
     assert "acme" not in spend.key
 
 
 def test_names_with_spaces_cannot_be_mistaken_for_each_other() -> None:
     """No two users or keys run into one counter."""
     rules = RateLimits.from_settings({"budgets": [{"key": "${endpoint}", "otherwise": ["1/second"]}]})
-    first = rules.spends(RequestFacts("GET", "b"), {**WHO, "user_id": "a"})
-    second = rules.spends(RequestFacts("GET", "b"), {**WHO, "user_id": "a 0 b"})
-    third = rules.spends(RequestFacts("GET", "x"), {**WHO, "integration": "klaviyo 1:a", "user_id": ""})
+    first = rules.spends_and_gates(RequestFacts("GET", "b"), {**WHO, "user_id": "a"})[0]
+    second = rules.spends_and_gates(RequestFacts("GET", "b"), {**WHO, "user_id": "a 0 b"})[0]
+    who = {**WHO, "integration": "klaviyo 1:a", "user_id": ""}
+    third = rules.spends_and_gates(RequestFacts("GET", "x"), who)[0]
     assert len({first[0].key, second[0].key, third[0].key}) == 3
 
 
@@ -245,7 +248,7 @@ PLANS = {
 def test_plans_and_bodies_choose_the_limits(config: Any, body: Any, label: str) -> None:
     """A case may match a setting of the connection, or a field of the request."""
     rules = RateLimits.from_settings(PLANS)
-    assert _labels(rules.spends(RequestFacts("POST", "x", {}, body, config), WHO)) == [[label]]
+    assert _labels(rules.spends_and_gates(RequestFacts("POST", "x", {}, body, config), WHO)[0]) == [[label]]
 
 
 ZONED = {"requests": 10, "per": "day", "time_zone": "${additional_config.zone}"}
@@ -257,7 +260,7 @@ def test_the_time_zone_of_a_calendar_may_be_a_setting() -> None:
 
     def limits(zone: str) -> tuple[Any, ...]:
         who = {**WHO, "additional_config": {"zone": zone}}
-        return rules.spends(RequestFacts("GET", "x"), who)[0].limits
+        return rules.spends_and_gates(RequestFacts("GET", "x"), who)[0][0].limits
 
     berlin = CalendarPeriod(10, "Europe/Berlin", "10/day Europe/Berlin")
     assert limits("Europe/Berlin") == (berlin, Window(5, 1.0, "5/second"))
@@ -270,7 +273,7 @@ def test_a_wrong_time_zone_of_a_connection_is_an_error(zone: str, code: str) -> 
     """It is not counted by another clock in silence."""
     rules = RateLimits.from_settings({"budgets": [{"key": "all", "otherwise": [ZONED]}]})
     with pytest.raises(TemplateProblem) as caught:
-        rules.spends(RequestFacts("GET", "x"), {**WHO, "additional_config": {"zone": zone}})
+        rules.spends_and_gates(RequestFacts("GET", "x"), {**WHO, "additional_config": {"zone": zone}})[0]
     assert caught.value.code == code
 
 
@@ -278,12 +281,13 @@ def test_the_gates_of_a_call_are_its_keys_or_its_scope() -> None:
     """A 429 stops what was counted with the call; without any budget it stops the whole connection."""
     rules = RateLimits.from_settings(KLAVIYO)
     facts = RequestFacts("GET", "profiles/1")
-    assert rules.gates(facts, WHO) == tuple(spend.key for spend in rules.spends(facts, WHO))
-    assert rules.spends_and_gates(facts, WHO) == (rules.spends(facts, WHO), rules.gates(facts, WHO))
+    spends, gates = rules.spends_and_gates(facts, WHO)
+    assert gates == tuple(spend.key for spend in spends)
     bare = RateLimits.from_settings(None)
-    assert bare.spends(facts, WHO) == ()
-    assert bare.gates(facts, WHO) == bare.gates(RequestFacts("POST", "other"), WHO)
-    assert bare.gates(facts, WHO) != bare.gates(facts, {**WHO, "user_id": "user-2"})
+    spends, gates = bare.spends_and_gates(facts, WHO)
+    assert spends == ()
+    assert gates == bare.spends_and_gates(RequestFacts("POST", "other"), WHO)[1]
+    assert gates != bare.spends_and_gates(facts, {**WHO, "user_id": "user-2"})[1]
 
 
 @pytest.mark.parametrize(

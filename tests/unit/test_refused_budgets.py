@@ -71,7 +71,7 @@ def test_each_budget_has_its_owner() -> None:
 
     def keys(user: str, site: str) -> list[str]:
         who = {"integration": "it", "user_id": user, "raw": {"site": site}}
-        return [spend.key for spend in rules.spends(RequestFacts("GET", "things"), who)][:3]
+        return [spend.key for spend in rules.spends_and_gates(RequestFacts("GET", "things"), who)[0]][:3]
 
     same = [
         [one == other for one, other in zip(keys("u", "a"), keys(*who), strict=True)]

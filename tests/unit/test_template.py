@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nango_py.config.template.compiler import TemplateProblem, compile_template
+from nango_py.config.template.compiler import compile_template
+from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.parser import dump_trees
 from nango_py.config.values import EnvironmentText
 from nango_py.secret import Secret

@@ -9,7 +9,8 @@ import time
 import jinja2
 import pytest
 
-from nango_py.config.template.compiler import TemplateProblem, compile_template
+from nango_py.config.template.compiler import compile_template
+from nango_py.config.template.filters import TemplateProblem
 
 HOSTILE = [
     # ways out of a sandbox

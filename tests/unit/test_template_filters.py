@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from nango_py.config.template.compiler import TemplateProblem, compile_template
+from nango_py.config.template.compiler import compile_template
+from nango_py.config.template.filters import TemplateProblem
 from nango_py.config.template.parser import dump_trees, load_trees
 from nango_py.sandbox.expressions import render
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from nango_py.config.loading import LoadResult
     from nango_py.config.model import Config, Integration
-    from nango_py.config.template.compiler import Template
+    from nango_py.config.template.compiled import Template
     from nango_py.config.values import Path
     from nango_py.config.yaml.tree import Node, Place
     from nango_py.json_types import Settings

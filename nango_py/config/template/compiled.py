@@ -86,6 +86,10 @@ class Template:
             for piece in self._pieces
         )
 
+    def shows_secret(self, secret_names: Collection[str]) -> bool:
+        """Whether the rendered text contains one of these variables, or a value of the environment."""
+        return self.is_hidden or any(_is_secret(name, secret_names) for name in self.names)
+
     def lone_value(self) -> Evaluate | None:
         """What gives the value of a template that is one `${...}`, with its type; None for other texts.
 

@@ -24,8 +24,6 @@ from nango_py.secret import MASK
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Template", "TemplateProblem", "compile_template", "substitute_environment"]
-
 LONGEST_SOURCE = 16_384
 LONGEST_EXPRESSION = 1_000
 

@@ -12,7 +12,7 @@ from nango_py.registry import AUTH_MODES
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from nango_py.config.template.compiler import Template
+    from nango_py.config.template.compiled import Template
     from nango_py.json_types import Settings
 
 CALL_NAMES = frozenset({"method", "path", "endpoint"})

@@ -14,7 +14,7 @@ from nango_py.errors import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from nango_py.config.template.compiler import Template
+    from nango_py.config.template.compiled import Template
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # compiled when a host has variables
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)

@@ -14,7 +14,7 @@ from nango_py.config.template.filters import TemplateProblem, percent_encoded, u
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nango_py.config.template.compiler import Template
+    from nango_py.config.template.compiled import Template
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 DEFAULT_PORTS = {"https": 443, "http": 80}

@@ -469,10 +469,6 @@ _EARLIEST: dict[type[Limit], Callable[..., float]] = {
 }
 
 
-def _order_of(entry: tuple[float, int, Booking, int]) -> int:
-    return entry[1]
-
-
 def _after(moment: float, span: float) -> float:
     """The first moment at which a window of this span no longer contains `moment`, rounding included."""
     end = moment + span

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nango_py.errors import StorageError
 from nango_py.forks import forget_in_children
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.limits.limit_types import Limit, LimitReport, WindowView
+
+Result = TypeVar("Result")
 
 RETRY_AFTER = 1.0
 """Seconds after a failure until one caller tries the store again."""
@@ -178,25 +180,11 @@ class FailoverLimits:
         self._end_shared(self._store.release, ticket)
 
     def count(self, spends: tuple[Spend, ...]) -> None:
-        if self._should_try():
-            try:
-                self._store.count(spends)
-            except StorageError as error:
-                self._record_failure(error)
-            else:
-                return
-        self._local.count(spends)
+        self._ask(lambda store: store.count(spends))
 
     def correct(self, spend: Spend, report: LimitReport) -> None:
         """See `LimitStore.correct`; while the store is unreachable, only for this process."""
-        if self._should_try():
-            try:
-                self._store.correct(spend, report)
-            except StorageError as error:
-                self._record_failure(error)
-            else:
-                return
-        self._local.correct(spend, report)
+        self._ask(lambda store: store.correct(spend, report))
 
     def close_gate(self, gates: tuple[str, ...], seconds: float) -> None:
         """See `LimitStore.close_gate`; while the store is unreachable, only for this process."""
@@ -209,21 +197,20 @@ class FailoverLimits:
 
     def view(self, keys: Collection[str]) -> tuple[WindowView, ...]:
         """See `LimitStore.view`; while the store is unreachable, this process's share of the limits."""
-        if self._should_try():
-            try:
-                return self._store.view(keys)
-            except StorageError as error:
-                self._record_failure(error)
-        return self._local.view(keys)
+        return self._ask(lambda store: store.view(keys))
 
     def keys(self, prefix: str) -> tuple[str, ...]:
         """See `LimitStore.keys`; while the store is unreachable, those of this process."""
+        return self._ask(lambda store: store.keys(prefix))
+
+    def _ask(self, method: Callable[[LimitStore], Result]) -> Result:
+        """What the store returns, or this process's own limits while it is unreachable."""
         if self._should_try():
             try:
-                return self._store.keys(prefix)
+                return method(self._store)
             except StorageError as error:
                 self._record_failure(error)
-        return self._local.keys(prefix)
+        return method(self._local)
 
     def _acquire_local(self, ticket: Ticket, max_wait: float) -> Granted | Refused:
         share = self._share(ticket.spends)

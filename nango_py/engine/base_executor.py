@@ -163,7 +163,7 @@ class BaseExecutor(ABC, Generic[Result]):
 
         If the first call has yet to fetch a token, a placeholder stands in for it.
         """
-        call = self._based(make_call(method, path, options))
+        call = self._add_base(make_call(method, path, options))
         runtime, connection = self._get_runtime(), self._read_connection()
         mode = mode_of(runtime.integration)
         if mode.is_ready(connection.credentials):
@@ -186,7 +186,7 @@ class BaseExecutor(ABC, Generic[Result]):
             self._bound = bound = bind_settings(integration, connection, runtime.clock)
         return bound
 
-    def _based(self, call: Call) -> Call:
+    def _add_base(self, call: Call) -> Call:
         return replaced(call, base=self._base) if self._base else call
 
     @without_frames
@@ -232,7 +232,7 @@ class BaseExecutor(ABC, Generic[Result]):
     ) -> ApiCall:
         """A call that is ready to be run; `adapt` changes its plan."""
         with self._start(method, path) as start:
-            call = self._based(make_call(method, path, options))
+            call = self._add_base(make_call(method, path, options))
             check_deadline(deadline_seconds)
             runtime = start.use(self._get_runtime())
 
@@ -363,7 +363,7 @@ class BaseExecutor(ABC, Generic[Result]):
         with self._start(method, path) as start:
             runtime = start.use(self._get_runtime())
             of_walk, of_call = split_options(options)
-            call = self._based(make_call(method, path, of_call))
+            call = self._add_base(make_call(method, path, of_call))
             connection = self._read_connection.get_cached() or self._read_connection()
             call = runtime.with_body(call, connection)
             return PageWalk(
@@ -412,7 +412,7 @@ class BaseExecutor(ABC, Generic[Result]):
         """Make the blueprint's verification call and judge its response."""
         runtime = self._get_runtime()
         check = Check(runtime)
-        undeclared = check.undeclared()
+        undeclared = check.judge_missing_call()
         if undeclared is not None:
             return undeclared
         ends = runtime.clock.monotonic() + SECONDS
@@ -430,5 +430,5 @@ class BaseExecutor(ABC, Generic[Result]):
                 )
             response = await call.run()
         except NO_VERDICT as error:
-            return check.failed(error)
+            return check.judge_failure(error)
         return check.judge(response, call.plan)

@@ -180,11 +180,11 @@ class ApiCall:
             ends = min(ends, self._clock.monotonic() + patience.seconds)
         grant = await self._book(place, ends, is_behind=patience is not None and patience.is_behind)
         if isinstance(grant, Refused):
-            raise self._refused(grant.wait, grant.window, ends)
+            raise self._refusal_error(grant.wait, grant.window, ends)
         wait = grant.wait
         while wait > 0:
             if self._clock.monotonic() + wait > ends:
-                raise self._refused(wait, "", ends)
+                raise self._refusal_error(wait, "", ends)
             await self._wait(wait, "a limit or a closed gate")
             wait = await self._ask(place.confirm)
 
@@ -425,26 +425,30 @@ class ApiCall:
             raise self._error(TransportFailed, f"{outcome.text} ({verdict.rule})", reason=outcome.reason)
         if verdict.limited and not self._returns_limited:
             wait, status = verdict.gate_seconds, f"status {outcome.status_code}"
-            raise self._limited(f"{status} ({verdict.rule}); retry in {wait:.3f} s", wait, status, outcome)
+            raise self._limit_error(
+                f"{status} ({verdict.rule}); retry in {wait:.3f} s", wait, status, outcome
+            )
         return outcome
 
-    def _refused(self, wait: float, window: str, ends: float) -> RateLimited:
+    def _refusal_error(self, wait: float, window: str, ends: float) -> RateLimited:
         """The error for a call that the limits do not let through before `ends`; one cause for each."""
         cap = self._place.cap
         left = max(0.0, ends - self._clock.monotonic())
         later = f"allows the next call in {wait:.3f} s, and this one may wait {left:.3f} s at most"
         if cap and window in {cap, ""} and wait <= POLL_SECONDS:
-            return self._limited(f"{cap}, and none of them ended before the deadline", wait, cap)
+            return self._limit_error(f"{cap}, and none of them ended before the deadline", wait, cap)
         if wait == inf:
-            return self._limited(f"{window} never allows a call of this cost", wait, window)
+            return self._limit_error(f"{window} never allows a call of this cost", wait, window)
         if window == QUEUE:
             full = f"{MAX_WAITING} calls, the most that may, wait for the same limit already"
-            return self._limited(f"{full}; it {later}", wait, window)
+            return self._limit_error(f"{full}; it {later}", wait, window)
         if window == GATE:
-            return self._limited(f"the pause that the API asked for {later}", wait, window)
-        return self._limited(f"{window or 'a limit that closed during the wait'} {later}", wait, window)
+            return self._limit_error(f"the pause that the API asked for {later}", wait, window)
+        return self._limit_error(f"{window or 'a limit that closed during the wait'} {later}", wait, window)
 
-    def _limited(self, text: str, wait: float, window: str, response: Response | None = None) -> RateLimited:
+    def _limit_error(
+        self, text: str, wait: float, window: str, response: Response | None = None
+    ) -> RateLimited:
         retry_at = self._clock.now() + wait
         return self._error(RateLimited, text, response, retry_at=retry_at, window=window)
 

@@ -106,7 +106,7 @@ def content_of(call: Call) -> object:
     return call.data if call.data and isinstance(call.data, Mapping) else None
 
 
-def checked(check: Callable[..., Value], *args: str) -> Value:
+def run_check(check: Callable[..., Value], *args: str) -> Value:
     """Run a check of the caller's input; its problem becomes an InvalidRequest without a context."""
     try:
         return check(*args)

@@ -83,7 +83,7 @@ class FileExecutor(BaseExecutor[Result]):
         runtime = self._get_runtime()
         await self._io.read(response)
         connection = await self._usable_connection(runtime, runtime.retries.deadline_seconds)
-        plan = make_plan(self._based(call), self._bind(runtime, connection))
+        plan = make_plan(self._add_base(call), self._bind(runtime, connection))
         return runtime.provider_error(response, plan)
 
     async def _upload(

@@ -6,7 +6,7 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
-from nango_py.engine.library_errors import as_library_error, failed_in
+from nango_py.engine.library_errors import as_library_error, failure_kind
 from nango_py.errors import NangoError
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ def _response(library: ModuleType, found: Response, stream: object) -> Any:
 
 
 def _as_httpx(error: NangoError, library: ModuleType, request: object) -> Exception:
-    return as_library_error(error, getattr(library, ERRORS.get(failed_in(error), "TransportError")), request)
+    return as_library_error(
+        error, getattr(library, ERRORS.get(failure_kind(error), "TransportError")), request
+    )
 
 
 class _Body:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 UNSENT = frozenset({"connect", "dns"})
 
 
-def failed_in(error: NangoError) -> str:
+def failure_kind(error: NangoError) -> str:
     """The kind of a failure, of those for which HTTP libraries have classes.
 
     One of timeout, connect_timeout, tls, proxy, truncated, malformed, invalid and unreachable; "" for others.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from nango_py.config.template.headers import is_framing
 from nango_py.config.urls.paths import check_dots, join_path
-from nango_py.engine.call_arguments import checked
+from nango_py.engine.call_arguments import run_check
 from nango_py.engine.plan import header_text, without_params
 from nango_py.record import replaced
 
@@ -27,8 +27,8 @@ def check_library_path(base_url: str, path: str) -> str:
         InvalidRequest: it leads elsewhere, or has a dot segment in any encoding.
     """
     if base_url:
-        return checked(join_path, base_url, path)
-    checked(check_dots, path)
+        return run_check(join_path, base_url, path)
+    run_check(check_dots, path)
     return path
 
 

@@ -138,7 +138,7 @@ class PageRequests:
             for name, words in phrases.items()
         }
 
-    def following(self, changes: JsonObject, target: NextRequest, link: str) -> JsonObject:
+    def next_changes(self, changes: JsonObject, target: NextRequest, link: str) -> JsonObject:
         """What the request for the next page changes.
 
         Args:
@@ -222,7 +222,7 @@ class PageRequests:
             plan = make_plan(call, settings)
             return plan, SentPage(plan, self._body(call))
         first, body = self._plan_before_link({**changes, "url": None}, settings)
-        plan = move_to_url(first, _reached(first, settings.bases[first.base], link))
+        plan = move_to_url(first, _reach(first, settings.bases[first.base], link))
         return plan, SentPage(plan, body)
 
     def _plan_before_link(
@@ -264,9 +264,9 @@ class PageRequests:
         plan, settings = page.plan, page.plan.settings
         base = settings.bases[plan.base]
         if self._paginator.relative_to and not urlsplit(link).netloc and not urlsplit(link).scheme:
-            url = _reached(plan, base, base + link.lstrip("/"))
+            url = _reach(plan, base, base + link.lstrip("/"))
         else:
-            url = _reached(plan, plan.url.partition("?")[0], link)
+            url = _reach(plan, plan.url.partition("?")[0], link)
         head, mark, query = url.partition("#")[0].partition("?")
         url = head + mark + without_params(query, settings.protected_params)
         return url.removeprefix(base)
@@ -305,7 +305,7 @@ def _with_params(call: Call, changed: JsonObject) -> Call:
     return replaced(call, params=(*kept, *((name, str(value)) for name, value in changed.items())))
 
 
-def _reached(plan: Plan, base: str, link: str) -> str:
+def _reach(plan: Plan, base: str, link: str) -> str:
     """The URL of a link. A link to the API itself by http becomes https.
 
     Raises:

@@ -219,30 +219,30 @@ def _changes(value: JsonValue) -> JsonObject | None:
     if not isinstance(value, dict) or any(
         not isinstance(part, CHANGED.get(name, ())) for name, part in value.items()
     ):
-        raise _damaged("next")
+        raise _state_error("next")
     headers = value.get("header")
     if isinstance(headers, dict) and not all(isinstance(text, str) for text in headers.values()):
-        raise _damaged("next")
+        raise _state_error("next")
     return value
 
 
 def _count(state: Mapping[str, JsonValue], name: str) -> int:
     value = state[name]
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise _damaged(name)
+        raise _state_error(name)
     return value
 
 
 def _records(state: Mapping[str, JsonValue]) -> int:
     before = _count(state, "records") - _count(state, "skip")
     if before < 0:
-        raise _damaged("records")
+        raise _state_error("records")
     return before
 
 
 def _texts(value: JsonValue) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise _damaged("keys")
+        raise _state_error("keys")
     return [text for text in value if isinstance(text, str)]
 
 
@@ -250,10 +250,10 @@ def _fingerprints(state: Mapping[str, JsonValue], name: str) -> tuple[tuple[str,
     found, value = [], state[name]
     for pair in value if isinstance(value, list) else (value,):
         if not isinstance(pair, list) or [type(part) for part in pair] != [str, int]:
-            raise _damaged(name)
+            raise _state_error(name)
         found.append((str(pair[0]), int(str(pair[1]))))
     return tuple(found)
 
 
-def _damaged(name: str) -> InvalidRequest:
+def _state_error(name: str) -> InvalidRequest:
     return InvalidRequest(f"state has a wrong value at {name}: {UNCHANGED}")

@@ -296,7 +296,7 @@ class PageWalk:
         is_first = page.before.pages == 0
         paths = self._paginator.suggest_records_paths(page) if is_first else ()
         if paths:
-            raise self._misplaced(paths)
+            raise self._records_error(paths)
         found = self._paginator.find_records(page)
         body = page.json()
         keys = frozenset(body) if isinstance(body, dict) else frozenset()
@@ -311,7 +311,7 @@ class PageWalk:
                 )
         return found or []
 
-    def _misplaced(self, paths: tuple[str, ...]) -> ConfigError:
+    def _records_error(self, paths: tuple[str, ...]) -> ConfigError:
         path = self._paginator.records_path
         expected = f'pagination.records "{path}"' if path else "the body"
         found = ", ".join(map(printable, paths[:5]))
@@ -373,7 +373,7 @@ class PageWalk:
         if target is None:
             return None
         link = self._requests.stored_link(sent, target.url) if target.url else ""
-        return self._requests.following(page.before.changes or {}, target, link)
+        return self._requests.next_changes(page.before.changes or {}, target, link)
 
     @without_frames
     def state_at(self, place: Place, read: int = 0) -> JsonObject:

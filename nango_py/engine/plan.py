@@ -11,7 +11,7 @@ from nango_py.config.idempotency import BODY, HEADER, PARAM
 from nango_py.config.request_match import RequestFacts
 from nango_py.config.template.headers import check_header_name, check_header_value
 from nango_py.config.urls.paths import join_path
-from nango_py.engine.call_arguments import check_call, checked, content_of
+from nango_py.engine.call_arguments import check_call, content_of, run_check
 from nango_py.engine.request_body import BodyField, key_for, resolve_body, with_fields, with_values
 from nango_py.engine.request_encoding import (
     Pairs,
@@ -193,7 +193,7 @@ def make_plan(call: Call, settings: BoundRequestSettings) -> Plan:
         raise InvalidRequest("invalid HTTP method: not a token (RFC 9110 section 5.6.2)")
     path, _, written = call.path.partition("?")
     base = _base_name(call, settings)
-    endpoint = checked(join_path, settings.bases[base], path)[len(settings.bases[base]) :]
+    endpoint = run_check(join_path, settings.bases[base], path)[len(settings.bases[base]) :]
     written, pairs = _split_query(written.partition("#")[0], call.params, settings.protected_params)
     given = (*to_pairs(written), *pairs) if written else pairs
     content, own = content_of(call), DEFAULT
@@ -298,8 +298,8 @@ def _merge_headers(
             headers.pop(key, None)
             continue
         text = header_text(value)
-        checked(check_header_name, name)
-        checked(check_header_value, text, name)
+        run_check(check_header_name, name)
+        run_check(check_header_value, text, name)
         if key == "content-type" and content_type.startswith("multipart/"):
             continue  # only the encoder knows the boundary
         headers[key] = (name, text)
@@ -313,7 +313,7 @@ def header_text(value: object) -> str:
 def _add_key_header(headers: Headers, key: Key) -> None:
     """Add the idempotency key, unless the caller gave the header instead of a key."""
     if key.is_given:
-        checked(check_header_value, key.value, key.name)
+        run_check(check_header_value, key.value, key.name)
         headers[key.name.lower()] = (key.name, key.value)
     else:
         headers.setdefault(key.name.lower(), (key.name, key.value))

@@ -49,7 +49,7 @@ class Quotas:
         self._is_trial = is_trial
         self._can_refresh = bool(mode_of(integration).token_variable)
         self._accepted: dict[str, bool] = {}
-        first = [_counted_first(owner, integration) for owner in limits.owners]
+        first = [_quota_before_acceptance(owner, integration) for owner in limits.owners]
         # How each owner counts a connection that was accepted, is new, or was refused.
         self._counted: dict[bool | None, tuple[str, ...]] = {
             True: tuple(CONNECTION if counted == CONNECTION else "" for counted in first),
@@ -124,7 +124,7 @@ class Quotas:
         return tuple([owner.scope(variables, host, how) for owner, how in owners])
 
 
-def _counted_first(owner: Owner, integration: Integration) -> str:
+def _quota_before_acceptance(owner: Owner, integration: Integration) -> str:
     """How an owner counts a connection that the API has not accepted.
 
     The provider vouches for what it put into a token, and the API for what it is sent; nothing vouches for

@@ -135,8 +135,8 @@ def with_fields(call: Call, fields: Iterable[BodyField], body_format: str) -> Ca
         return call
     has_form = bool(call.data or call.files)
     if isinstance(call.json, Mapping) or (body_format == JSON and not has_form):
-        return replaced(call, json=_merged(call.json if isinstance(call.json, Mapping) else {}, fields))
-    return replaced(call, data=_merged_pairs(to_pairs(call.data), fields, body_format))
+        return replaced(call, json=_merge(call.json if isinstance(call.json, Mapping) else {}, fields))
+    return replaced(call, data=_merge_pairs(to_pairs(call.data), fields, body_format))
 
 
 def takes_fields(call: Call) -> bool:
@@ -148,7 +148,7 @@ def takes_fields(call: Call) -> bool:
     return bool(call.files) or call.method.upper() in WITH_BODY
 
 
-def _merged(content: Mapping[str, object], fields: Iterable[BodyField]) -> dict[str, object]:
+def _merge(content: Mapping[str, object], fields: Iterable[BodyField]) -> dict[str, object]:
     merged = dict(content)
     for field in fields:
         _put(merged, field.path.split("."), field)
@@ -168,7 +168,7 @@ def _put(holder: dict[str, object], keys: list[str], field: BodyField) -> None:
         holder[key] = copy
 
 
-def _merged_pairs(pairs: Pairs, fields: Iterable[BodyField], body_format: str) -> Pairs:
+def _merge_pairs(pairs: Pairs, fields: Iterable[BodyField], body_format: str) -> Pairs:
     given = {name for name, _ in pairs}
     for field in fields:
         name = form_name(field.path, body_format)
@@ -201,4 +201,4 @@ def with_values(body: Body, content_type: str, fields: Iterable[BodyField], body
         content = jsonlib.loads(body)
     except ValueError:
         return body
-    return encode_json(_merged(content, fields)) if isinstance(content, Mapping) else body
+    return encode_json(_merge(content, fields)) if isinstance(content, Mapping) else body

@@ -12,7 +12,7 @@ import requests
 import requests.adapters
 import urllib3
 
-from nango_py.engine.library_errors import as_library_error, failed_in
+from nango_py.engine.library_errors import as_library_error, failure_kind
 from nango_py.engine.library_requests import check_library_path
 from nango_py.engine.requests_transport import SESSION_SETTINGS
 from nango_py.errors import InvalidRequest, NangoError, TransportFailed
@@ -96,7 +96,7 @@ class Adapter(requests.adapters.HTTPAdapter):
             return super().send(request, stream, timeout, verify, cert, proxies)
         except NangoError as error:
             failed = error.with_traceback(None)
-        kind = ERRORS.get(failed_in(failed), requests.RequestException)
+        kind = ERRORS.get(failure_kind(failed), requests.RequestException)
         raise as_library_error(failed, kind, request)
 
     def get_connection_with_tls_context(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> Any:

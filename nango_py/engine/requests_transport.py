@@ -112,7 +112,7 @@ def _send_once(plan: Sendable, seconds: float) -> Response | Failure:
     adapter = requests.adapters.HTTPAdapter()  # for one request: no connection is shared between users
     try:
         found = adapter.send(
-            _prepared(plan),
+            _prepare(plan),
             stream=True,
             timeout=(min(plan.connect_seconds, seconds), min(plan.read_seconds, seconds)),
             verify=SESSION_SETTINGS.verify,
@@ -132,7 +132,7 @@ def _send_once(plan: Sendable, seconds: float) -> Response | Failure:
     return Response(plan, head, content, time.monotonic() - started)
 
 
-def _prepared(plan: Sendable) -> requests.PreparedRequest:
+def _prepare(plan: Sendable) -> requests.PreparedRequest:
     prepared: Any = requests.PreparedRequest()
     prepared.method, prepared.url, prepared.body = plan.method, plan.url, plan.body
     prepared.headers = CaseInsensitiveDict(dict(plan.headers.values()))

@@ -112,7 +112,7 @@ class Check:
         self.method, self.path = str(declared.get("method", "GET")), str(declared.get("path", ""))
         self.policy = runtime.retries.at_most(ATTEMPTS)
 
-    def undeclared(self) -> Verification | None:
+    def judge_missing_call(self) -> Verification | None:
         """The verdict if the blueprint has no verification call, else None."""
         if self._declared is not None:
             return None
@@ -163,7 +163,7 @@ class Check:
         why = f'{facts.status}: "{detail}"' if detail else str(facts.status)
         return Verification(outcome, facts.status, self._sentence(outcome, why))
 
-    def failed(self, error: Exception) -> Verification:
+    def judge_failure(self, error: Exception) -> Verification:
         """The verdict if there was no response to judge."""
         if isinstance(error, CredentialsError):
             return Verification(REFUSED, None, f"{error}.")
@@ -181,14 +181,14 @@ class Check:
             why = "no response in time"
         return Verification(UNAVAILABLE, status, self._sentence(UNAVAILABLE, why))
 
-    def unfit(self, error: ConfigError) -> Verification | None:
+    def judge_unfit_values(self, error: ConfigError) -> Verification | None:
         """The verdict if the credentials cannot be sent; None if the error has another cause."""
         if all(problem.code != "E312" for problem in error.problems):
             return None
         text = f"{self._title} cannot accept {self._what}: it has a line break or another invalid character."
         return Verification(REFUSED, None, text)
 
-    def refused_token(self, word: str, status: int, *, by_user: bool) -> Verification:
+    def judge_refused_token(self, word: str, status: int, *, by_user: bool) -> Verification:
         """The verdict if the provider refuses a first token; `by_user` if the user can correct it."""
         why = word or str(status)
         if by_user:
@@ -196,7 +196,7 @@ class Check:
         text = f"{self._title} refuses the settings of this application itself ({why}); tell its developers."
         return Verification(UNAVAILABLE, status or None, text)
 
-    def no_token(self, status: int) -> Verification:
+    def judge_missing_token(self, status: int) -> Verification:
         """The verdict if the provider cannot issue a first token at present."""
         why = str(status) if status else "no response"
         return Verification(UNAVAILABLE, status or None, self._sentence(UNAVAILABLE, why))

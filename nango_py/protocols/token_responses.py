@@ -98,7 +98,7 @@ def raise_if_ended(response: TokenResponse, body: JsonValue, context: TokenConte
             )
         ):
             refusal = read_refusal(body, response.status, is_refresh=True)
-            raise _refused(refusal, response, context, ends_connection=True)
+            raise _refusal_error(refusal, response, context, ends_connection=True)
 
 
 def raise_if_transient(response: TokenResponse, now: float) -> None:
@@ -180,10 +180,10 @@ def raise_refused(
         what = f"the token endpoint returned {refusal.code or response.status}"
         raise TokenUnavailable(what, retry_after=retry_after(response, context.now), status=response.status)
     ends = refusal.meaning == GRANT or ends_connection
-    raise _refused(refusal, response, context, ends_connection=ends)
+    raise _refusal_error(refusal, response, context, ends_connection=ends)
 
 
-def _refused(
+def _refusal_error(
     refusal: Refusal, response: TokenResponse, context: TokenContext, *, ends_connection: bool
 ) -> TokenRefused:
     return TokenRefused(

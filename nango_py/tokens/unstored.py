@@ -49,14 +49,14 @@ def verify_unstored(
     except TokenRefused as error:
         word, status, ends = error.code, error.status, error.ends_connection
     except TokenUnavailable as error:
-        return check.no_token(error.status)
+        return check.judge_missing_token(error.status)
     except ConfigError as error:
-        verification = check.unfit(error)
+        verification = check.judge_unfit_values(error)
         if verification is None:
             raise
         return verification
     # If the user gave credentials, those are what the provider judged.
-    return check.refused_token(word, status, by_user=ends or not word or bool(connection.credentials))
+    return check.judge_refused_token(word, status, by_user=ends or not word or bool(connection.credentials))
 
 
 class UnstoredSource:

@@ -125,13 +125,13 @@ def _check_budgets(settings: Settings, locator: Located) -> Iterator[Problem]:
 
 def _refused_names(limits: Settings) -> Iterator[str]:
     """The names of the budgets that refusals close; these need no limits."""
-    for _, refusal in enumerate(list_at(limits, "refusals")):
+    for refusal in list_at(limits, "refusals"):
         closes = mapping_at(refusal).get("closes")
         yield from map(str, closes if isinstance(closes, list | tuple) else (closes,))
 
 
 def _check_has_limits(budget: Settings, locator: Located, path: Path) -> Iterator[Problem]:
-    cases = [mapping_at(case) for _, case in enumerate(list_at(budget, "cases"))]
+    cases = [mapping_at(case) for case in list_at(budget, "cases")]
     families = budget.get("headers")
     rows = families if isinstance(families, list | tuple) else (families,)
     has_limits = (
@@ -157,9 +157,9 @@ def _check_family_windows(budget: object, locator: Located, path: Path) -> Itera
         return
     rows = [
         budget.get("otherwise"),
-        *(mapping_at(case).get("windows") for _, case in enumerate(list_at(budget, "cases"))),
+        *(mapping_at(case).get("windows") for case in list_at(budget, "cases")),
     ]
-    windows = [window for row in rows for _, window in enumerate(list_at(row))]
+    windows = [window for row in rows for window in list_at(row)]
     families = budget.get("headers")
     is_list = isinstance(families, list | tuple)
     for number, family in enumerate(families if isinstance(families, list | tuple) else (families,)):

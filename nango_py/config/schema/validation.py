@@ -54,7 +54,7 @@ def check_blueprint(document: Document) -> list[Problem]:
         return [Problem(Position(document.file, 1, 1), "E203", "file is empty", 'expected "name:"')]
     found = _problems("blueprint_file", document.data, document, _below_version)
     if isinstance(document.data, dict) and "versions" in document.data:
-        found = [_ignored(problem) if problem.code == "E202" else problem for problem in found]
+        found = [_as_warning(problem) if problem.code == "E202" else problem for problem in found]
     found += lint_blueprint(document)
     known = {(problem.position, problem.code) for problem in found}
     bodies = _check_bodies(document)
@@ -77,7 +77,7 @@ def _check_bodies(document: Document) -> Iterator[Problem]:
             yield from _check_endpoints(tree.settings, tree.origins)
 
 
-def _ignored(problem: Problem) -> Problem:
+def _as_warning(problem: Problem) -> Problem:
     help_ = problem.help if problem.help.startswith("did you mean") else ""
     return replaced(problem, code="W105", what=f"{problem.what} is ignored", help=help_)
 

@@ -68,7 +68,7 @@ class Translation:
     def value(self, node: Field, *, needed: bool) -> Evaluate:
         """A closure that returns the value of the node, if its kind is allowed."""
         if not isinstance(node, SyntaxNode):
-            raise self._refused()
+            raise self._problem()
         kind = node.kind
         if kind in {"Name", "Getattr"}:
             return self._name(node, needed=needed)
@@ -82,7 +82,7 @@ class Translation:
             return lambda variables: value if is_true(value := first(variables)) else second(variables)
         if kind == "CondExpr":
             return self._choice(node)
-        raise self._refused()
+        raise self._problem()
 
     def _name(self, node: Field, *, needed: bool) -> Evaluate:
         return self._value_of(self._dotted_name(node), needed=needed)
@@ -93,15 +93,15 @@ class Translation:
             keys.append(str(node.fields["attr"]))
             node = node.fields["node"]
         if not isinstance(node, SyntaxNode) or node.kind != "Name":
-            raise self._refused()
+            raise self._problem()
         name = ".".join([str(node.fields["name"]), *reversed(keys)])
         if not NAME.fullmatch(name):
-            raise self._refused("a name inside ${ } has only letters, digits and _, and starts with a letter")
+            raise self._problem("a name inside ${ } has only letters, digits and _, and starts with a letter")
         return name
 
     def _literal(self, value: Field) -> Evaluate:
         if not isinstance(value, str | int | float):
-            raise self._refused()
+            raise self._problem()
         return lambda _: value
 
     def _filter(self, node: SyntaxNode, *, needed: bool) -> Evaluate:
@@ -109,13 +109,13 @@ class Translation:
         if name not in FILTER_NAMES:
             near = nearest(name, FILTER_NAMES)
             hint = f'did you mean "{near}"?' if near else f"there are: {', '.join(FILTER_NAMES)}"
-            raise self._refused(f'no filter "{printable(name)}"', hint)
+            raise self._problem(f'no filter "{printable(name)}"', hint)
         has_others = any(node.fields[field] for field in ("kwargs", "dyn_args", "dyn_kwargs"))
         if has_others or operand is None or not isinstance(arguments, tuple):
-            raise self._refused()
+            raise self._problem()
         self._check_argument_count(name, len(arguments))
         if name == "split" and not isinstance(_number(arguments[1]), int):
-            raise self._refused(
+            raise self._problem(
                 'the second argument of "split" is a number, such as 0, or -1 for the last part'
             )
         if name == "default":
@@ -149,11 +149,11 @@ class Translation:
             expected = {(0, 0): "no argument", (0, 1): "at most one argument", (2, 2): "two arguments"}.get(
                 (fewest, most), "one argument"
             )
-            raise self._refused(f'the filter "{name}" takes {expected}')
+            raise self._problem(f'the filter "{name}" takes {expected}')
 
     def _choice(self, node: SyntaxNode) -> Evaluate:
         if node.fields["expr2"] is None:
-            raise self._refused("an if needs its else")
+            raise self._problem("an if needs its else")
         chosen = self.value(node.fields["expr1"], needed=False)
         test = self._condition(node.fields["test"])
         other = self.value(node.fields["expr2"], needed=False)
@@ -180,10 +180,10 @@ class Translation:
     def _comparison(self, node: SyntaxNode) -> Callable[[Mapping[str, object]], bool]:
         operands = node.fields["ops"]
         if not isinstance(operands, tuple) or len(operands) != 1 or not isinstance(operands[0], SyntaxNode):
-            raise self._refused()
+            raise self._problem()
         operand = operands[0].fields
         if operand["op"] not in {"eq", "ne"}:
-            raise self._refused()
+            raise self._problem()
         left = self.value(node.fields["expr"], needed=False)
         right = self.value(operand["expr"], needed=False)
         is_equal_expected = operand["op"] == "eq"
@@ -196,5 +196,5 @@ class Translation:
 
         return compare
 
-    def _refused(self, what: str = "", hint: str = _GRAMMAR) -> TemplateProblem:
+    def _problem(self, what: str = "", hint: str = _GRAMMAR) -> TemplateProblem:
         return refuse(self._offset, what, hint)

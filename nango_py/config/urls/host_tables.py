@@ -30,10 +30,10 @@ def chosen_hosts(tables: Settings, variables: Mapping[str, object]) -> dict[str,
         tables: the `hosts` block.
         variables: the template variables of the connection.
     """
-    return {name: _chosen(name, table, variables) for name, table in tables.items()}
+    return {name: _choose_host(name, table, variables) for name, table in tables.items()}
 
 
-def _chosen(name: str, table: Settings, variables: Mapping[str, object]) -> object:
+def _choose_host(name: str, table: Settings, variables: Mapping[str, object]) -> object:
     found = value_texts(value_at(variables, table[BY]))
     for value in found if len(found) == 1 else ():
         if value != BY and value in table:

@@ -90,14 +90,14 @@ class DeclaredLimits:
         """
         for place in self._families:
             for status in parse_declared(headers, place.settings, response_time):
-                yield _bound(status, place)
+                yield _complete(status, place)
 
     def read_body(self, body: JsonValue, response_time: float) -> Iterator[LimitStatus]:
         """What the body says of limits."""
         for place in self._bodies:
             status = _parse_body(body, place.settings, response_time)
             if status is not None:
-                yield _bound(status, place)
+                yield _complete(status, place)
 
     def read_wait(self, body: JsonValue, response_time: float) -> float | None:
         """The seconds that the body asks to wait, or None."""
@@ -117,7 +117,7 @@ def _places(entries: Any, number: int | None) -> tuple[Place, ...]:
     )
 
 
-def _bound(status: LimitStatus, place: Place) -> LimitStatus:
+def _complete(status: LimitStatus, place: Place) -> LimitStatus:
     seconds = place.settings.get("per_seconds", status.window_seconds)
     return LimitStatus(
         status.remaining, status.limit, status.resets_in, status.source, seconds,

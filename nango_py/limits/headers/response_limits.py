@@ -87,17 +87,17 @@ def parse_retry_after(headers: Mapping[str, str], now: float, name: str = "retry
     name = name.lower()
     milliseconds = _longest(by_name.get(f"{name}-ms", ""), response_time)
     if milliseconds is not None:
-        return _checked_wait(milliseconds / 1000)
+        return _usable_wait(milliseconds / 1000)
     seconds = _longest(by_name.get(name, ""), response_time)
     if seconds is None and name == "retry-after":
         for other, value in by_name.items():
             found = _RETRY_AFTER.fullmatch(other)
             seconds = _longest(value, response_time) if found else None
             if found and seconds is not None:
-                return _checked_wait(seconds / 1000 if found[1] else seconds)
+                return _usable_wait(seconds / 1000 if found[1] else seconds)
     if seconds is None:
         return None
-    return _checked_wait(seconds / 1000 if is_in_milliseconds(name) else seconds)
+    return _usable_wait(seconds / 1000 if is_in_milliseconds(name) else seconds)
 
 
 _RETRY_AFTER = re.compile(r"(?:[a-z]+-){0,4}retry-?after(?:-(ms|milliseconds)|-seconds|-sec)?")
@@ -129,7 +129,7 @@ def parse_body_wait(text: str, response_time: float = 0.0) -> float | None:
             written = re.sub(r"an? (?=[hm])", "1 ", words["value"], flags=re.IGNORECASE)
             seconds = parse_wait_value(written, lambda: response_time)
             if seconds is not None:
-                return _checked_wait(seconds / 1000 if words.get("ms") else seconds)
+                return _usable_wait(seconds / 1000 if words.get("ms") else seconds)
     return GITHUB_SECONDS if "secondary rate limit" in scanned else None
 
 
@@ -204,7 +204,7 @@ def response_time_of(headers: Mapping[str, str], now: float) -> Callable[[], flo
     return moment
 
 
-def _checked_wait(seconds: float) -> float | None:
+def _usable_wait(seconds: float) -> float | None:
     if not 0 <= seconds <= MAX_WAIT_SECONDS:
         return None
     return max(MIN_WAIT_SECONDS, seconds)

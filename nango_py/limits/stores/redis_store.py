@@ -335,7 +335,7 @@ class RedisLimits:
                 # The server restarted, or closed a connection that was idle for long.
                 connection.send_command("SCRIPT", "LOAD", self._script)
                 connection.read_response()
-                connection.send_command(*_repeated(command))
+                connection.send_command(*_repeat_of(command))
                 reply = connection.read_response(disable_decoding=True)
         except redis.ResponseError:
             self._connections.append(connection)
@@ -349,7 +349,7 @@ class RedisLimits:
         return reply
 
 
-def _repeated(command: tuple[str | bytes | float, ...]) -> tuple[str | bytes | float, ...]:
+def _repeat_of(command: tuple[str | bytes | float, ...]) -> tuple[str | bytes | float, ...]:
     """The command once more, after its reply may have been lost."""
     place = 3 + int(command[2])
     step = "again" if command[place] == "acquire" else command[place]

@@ -151,7 +151,20 @@ class SqliteDatabase:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _run_transaction(self, connection: sqlite3.Connection, work: Callable[[Run], Result]) -> Result:
-        return _run_transaction(connection, work)
+        def run(sql: str, parameters: Parameters | None = None, /) -> Rows:
+            return connection.execute(_to_sqlite(sql), parameters or {}).fetchall()
+
+        # A transaction that reads before it locks fails with BUSY at once, whatever the timeout.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(run)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            raise
+        return result
 
     def _check_open(self) -> None:
         if self._closed:
@@ -174,23 +187,6 @@ class SqliteDatabase:
 @functools.cache
 def _to_sqlite(sql: str) -> str:
     return sql.replace("FOR UPDATE SKIP LOCKED", "").replace("FOR UPDATE", "")
-
-
-def _run_transaction(connection: sqlite3.Connection, work: Callable[[Run], Result]) -> Result:
-    def run(sql: str, parameters: Parameters | None = None, /) -> Rows:
-        return connection.execute(_to_sqlite(sql), parameters or {}).fetchall()
-
-    # A transaction that reads before it locks fails with BUSY at once, whatever the timeout.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = work(run)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-        raise
-    return result
 
 
 def _configure(connection: sqlite3.Connection) -> sqlite3.Connection:
@@ -320,7 +316,7 @@ class FileDatabase(SqliteDatabase):
 
     def _run_transaction(self, connection: sqlite3.Connection, work: Callable[[Run], Result]) -> Result:
         before = self._file_id
-        result = _run_transaction(connection, work)
+        result = super()._run_transaction(connection, work)
         if before is not None and _file_id(self._path) != before:
             raise StorageError(
                 f"the connection store {self.name} was deleted or replaced during the transaction; "

@@ -30,9 +30,8 @@ def example() -> dict[str, Any]:
 
 def labels(method: str, path: str, **params: str) -> list[list[str]]:
     """The limits of a call under the page's blueprint, by budget."""
-    spends = RateLimits.from_settings(example()).spends(
-        RequestFacts(method, path, params), {"integration": "it", "user_id": "user-1"}
-    )
+    facts, who = RequestFacts(method, path, params), {"integration": "it", "user_id": "user-1"}
+    spends, _ = RateLimits.from_settings(example()).spends_and_gates(facts, who)
     return [[limit.label for limit in spend.limits] for spend in spends]
 
 

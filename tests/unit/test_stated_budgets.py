@@ -143,7 +143,8 @@ def labels(limits: RateLimits, path: str, **config: str) -> list[str]:
     """The caps of a call."""
     facts = RequestFacts("GET", path, {}, None, config)
     names = {"integration": "x", "user_id": "u"}
-    return [f"{spend.key} {limit.label}" for spend in limits.spends(facts, names) for limit in spend.limits]
+    spends, _ = limits.spends_and_gates(facts, names)
+    return [f"{spend.key} {limit.label}" for spend in spends for limit in spend.limits]
 
 
 def test_a_case_has_its_own_cap() -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import itertools
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 from urllib.parse import parse_qsl, unquote
 
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.record import field, record
+from nango_py.sandbox.budgets import CountingMode, LimitSpeed
 from nango_py.sandbox.credentials import Caller, Credentials, path_of
 from nango_py.sandbox.declared import declared_routes, echo
 from nango_py.sandbox.files import FileHost
 from nango_py.sandbox.ledger import Ledger, Received, is_processed, join_repeated
-from nango_py.sandbox.limit_headers import RateLimitHeaders
+from nango_py.sandbox.limit_headers import RateLimitHeaders, RetryAfter
 from nango_py.sandbox.limit_reports import LimitReports, settled_cost
 from nango_py.sandbox.lists import make_list
 from nango_py.sandbox.logins.endpoints import PREFIX, LoginEndpoints
@@ -33,10 +34,8 @@ if TYPE_CHECKING:
 
     from nango_py.clock import Clock
     from nango_py.json_types import Settings
-    from nango_py.sandbox.budgets import CountingMode, LimitSpeed
     from nango_py.sandbox.faults import Fault, FaultPlan
     from nango_py.sandbox.http_socket import Request
-    from nango_py.sandbox.limit_headers import RetryAfter
     from nango_py.sandbox.routes import Reply
     from nango_py.sandbox.watch.state import WatchedApi
 
@@ -68,6 +67,21 @@ class SandboxOptions:
     clock: Clock = SYSTEM_CLOCK
 
 
+_WORDS: tuple[tuple[str, object], ...] = (
+    ("counting", CountingMode),
+    ("limits", LimitSpeed),
+    ("retry_after", RetryAfter),
+)
+
+
+def _check_words(options: SandboxOptions) -> None:
+    """Raise a ValueError for an option that is not one of its words."""
+    for name, words in _WORDS:
+        given = getattr(options, name)
+        if given not in get_args(words):
+            raise ValueError(f"{name} is {given!r}; expected {', '.join(get_args(words))}")
+
+
 class SimulatedApi:
     """The API of one blueprint.
 
@@ -80,6 +94,7 @@ class SimulatedApi:
     """
 
     def __init__(self, settings: Settings, options: SandboxOptions) -> None:
+        _check_words(options)
         self.options = options
         self.clock = options.clock
         if options.retired and not _has_retired(settings, self.clock.now()):

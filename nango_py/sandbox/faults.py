@@ -8,7 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from nango_py.record import record, replaced
-from nango_py.sandbox.responses import SandboxResponse
+from nango_py.sandbox.responses import SandboxResponse, check_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,6 +45,8 @@ class Fault:
         if self.kind not in KINDS:
             known = ", ".join(sorted(KINDS))
             raise ValueError(f"unknown fault {self.kind!r}; use an HTTP status or one of: {known}")
+        if self.kind == "status" and self.response is None:
+            check_status(self.status)
 
     @property
     def label(self) -> str:

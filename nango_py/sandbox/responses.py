@@ -18,8 +18,15 @@ if TYPE_CHECKING:
     Document: TypeAlias = JsonValue | Mapping[str, object] | Sequence[object]
 
 FIRST_ERROR = 400
+STATUSES = range(200, 1000)
 REFUSALS = frozenset({401, 410, 429})
 """Examples with these statuses are templates for refusals and not served at their path."""
+
+
+def check_status(status: object) -> None:
+    """Raise a ValueError for what is not a final HTTP status."""
+    if not isinstance(status, int) or status not in STATUSES or isinstance(status, bool):
+        raise ValueError(f"the status is {status!r}; expected a whole number from 200 to 999")
 
 
 @record
@@ -29,6 +36,9 @@ class SandboxResponse:
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+
+    def __post_init__(self) -> None:
+        check_status(self.status)
 
     @classmethod
     def of(

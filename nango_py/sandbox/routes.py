@@ -55,7 +55,7 @@ class SandboxRequest:
             return None
         try:
             return self.json()
-        except ValueError:
+        except (ValueError, RecursionError):  # neither, or too deep for Python
             return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
 
     def json(self) -> JsonValue:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py.config.values import freeze
-from nango_py.sandbox import Sandbox, SandboxRequest, SandboxResponse
+from nango_py.sandbox import Fault, Sandbox, SandboxRequest, SandboxResponse
 from tests.support.sandbox_calls import KLAVIYO, LEGACY, OPEN, get
 
 if TYPE_CHECKING:
@@ -105,6 +105,29 @@ def test_a_test_supplies_responses() -> None:
         gone = get(sandbox, "metrics", params={"old": "true"})
         assert (gone.status_code, gone.text) == (404, "gone")
         assert get(sandbox, "orders/7/lines").status_code == 404
+
+
+@pytest.mark.parametrize("options", [{"counting": "slide"}, {"limits": "off"}, {"retry_after": "date"}])
+def test_an_option_that_means_nothing_is_refused(options: dict[str, Any]) -> None:
+    """At the start, and not by a request that fails later."""
+    with pytest.raises(ValueError, match="expected"):
+        Sandbox(KLAVIYO, **options)
+
+
+@pytest.mark.parametrize("status", [0, 99, 101, 1000, True, "200"])
+def test_a_status_is_a_final_one(status: Any) -> None:
+    """In a response and in a fault."""
+    with pytest.raises(ValueError, match="expected a whole number"):
+        SandboxResponse.of({}, status=status)
+    with pytest.raises(ValueError, match="expected a whole number"):
+        Fault("status", status=status)
+
+
+def test_json_of_any_depth_is_received() -> None:
+    """What Python cannot read is a body that is not JSON."""
+    with Sandbox(KLAVIYO, strict=False) as sandbox:
+        assert get(sandbox, "x", method="POST", data=b"[" * 100_000).status_code == 200
+        assert sandbox.ledger.received[0].body == b"[" * 100_000
 
 
 def test_responses_come_in_sequence() -> None:

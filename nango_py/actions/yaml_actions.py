@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 MAX_ITEMS = 10_000
 """The most items of one `for_each`."""
 
+REDIRECTS = range(300, 400)
+"""Statuses of responses that lead elsewhere, or say that nothing has changed: none of them is a result."""
+
 
 class Caller:
     """An executor, and what it belongs to."""
@@ -259,7 +262,17 @@ class _Run:
         response = await executor.request_steps(
             request.method, path, options, raise_for_error=True, deadline_seconds=seconds
         )
-        self._execution.call_ids.append(response.attempts[-1].call_id)
+        call_id = response.attempts[-1].call_id
+        if response.status_code in REDIRECTS:
+            what = f"{request.method} /{path}: status {response.status_code}, which has no result"
+            raise ProviderError(
+                what,
+                status=response.status_code,
+                attempts=response.attempts,
+                response=response,
+                call_id=call_id,
+            )
+        self._execution.call_ids.append(call_id)
         return read_value(response)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import secrets
 import zlib
@@ -37,9 +38,23 @@ _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def dump(value: JsonValue) -> str:
-    """Compact JSON that can be encoded as UTF-8."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    """Compact JSON that can be encoded as UTF-8. NaN and infinity, which JSON does not have, are null."""
+    try:
+        text = _WRITER.encode(value)
+    except ValueError:
+        text = _WRITER.encode(_without_infinity(value))
     return text if text.isascii() else _LONE_SURROGATES.sub("\ufffd", text)
+
+
+_WRITER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=str)
+
+
+def _without_infinity(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _without_infinity(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinity(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def split(value: JsonValue, limit: int) -> list[JsonObject]:

@@ -123,6 +123,24 @@ def test_an_expected_error_is_a_result(run: Run, tmp_path: Path) -> None:
     assert error.call_ids == (error.cause.call_id,)
 
 
+@BOTH
+@pytest.mark.parametrize("status", [301, 302, 304, 307])
+def test_a_redirect_that_is_not_followed_is_no_result(run: Run, status: int, tmp_path: Path) -> None:
+    """It leads to another host or says that nothing has changed; an outcome may name it."""
+    action = {**CREATE, "outcomes": [{"when": {"header": "X-Known"}, "result": "to"}]}
+    headers = {"Location": "https://elsewhere.test/"}
+    with action_product({"create": action}, tmp_path) as product:
+        product.sandbox.respond("POST", "items/a", status=status, headers=headers)
+        known = {**headers, "X-Known": "1"}
+        product.sandbox.respond("POST", "items/b", json={"to": 5}, status=status, headers=known)
+        with pytest.raises(ActionFailed) as caught:
+            run(product, "create", {"id": "a"})
+        assert run(product, "create", {"id": "b"}) == (None if status == 304 else 5)
+    assert isinstance(caught.value.cause, ProviderError)
+    assert caught.value.cause.status == status
+    assert caught.value.call_ids == (caught.value.cause.call_id,)
+
+
 @pytest.mark.parametrize(
     ("given", "places"),
     [

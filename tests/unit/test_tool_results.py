@@ -48,6 +48,12 @@ def joined(parts: list[dict[str, Any]]) -> Any:
     return "".join(values)
 
 
+def test_numbers_that_json_does_not_have_are_null() -> None:
+    """Some APIs send NaN, and Python reads it and 1e400; a model's client would refuse the whole result."""
+    value = json.loads('{"a": NaN, "b": [1e400, -Infinity, 1.5], "c": {"d": NaN}}')
+    assert dump(value) == '{"a":null,"b":[null,null,1.5],"c":{"d":null}}'
+
+
 @given(JSON)
 def test_parts_are_bounded_and_lose_nothing(value: Any) -> None:
     """Each part has at most the asked number of characters, and together they are the whole result."""

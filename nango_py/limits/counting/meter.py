@@ -337,9 +337,9 @@ class Meter:
 
     def usage(self, limit: Limit, now: float) -> tuple[float, float, float]:
         """The capacity of a limit, what of it is used now, and the seconds until nothing is."""
-        held = self._held(now)
         if isinstance(limit, InFlight):
-            return limit.most, held, 0.0
+            return limit.most, self.in_flight_cost, 0.0
+        held = self._held(now)
         if isinstance(limit, Bucket):
             used = limit.burst - self._level(limit, now)[0] + held
             return limit.burst, used, used / limit.per_second

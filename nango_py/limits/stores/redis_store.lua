@@ -764,7 +764,7 @@ function make.cap()
     return math.max(from, now + POLL_SECONDS * (1 + module.view.total(queue) / cap.capacity))
   end
 
-  function Cap.usage(meter, cap, held) return held, 0 end
+  function Cap.usage(meter) return meter.in_flight_cost, 0 end
 
   return Cap
 end

@@ -1,6 +1,6 @@
 """The command: `python -m benchmarks [name ...] [--quick] [--json FILE] [--beside PYTHON]`.
 
-A peer that cannot be installed beside the others has an environment of its own:
+A peer that cannot be installed beside the others needs a separate environment:
 
     python -m venv ../airbyte
     ../airbyte/bin/pip install -e '.[async,redis]' -r benchmarks/requirements-airbyte.txt

@@ -60,7 +60,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 
 
 def run(*, quick: bool) -> list[Table]:
-    """Import, and first response with store and decryption, each in processes of its own."""
+    """Import, and first response with store and decryption, each in new processes."""
     rounds = 2 if quick else 15
     with server.running() as base, tempfile.TemporaryDirectory() as folder:
         path = write(Path(folder), base, {"budgets": [{"key": "${endpoint}", "otherwise": WIDE}]})
@@ -136,7 +136,7 @@ def _cost(code: str, arguments: list[str]) -> Cost:
 
 
 def _resident(code: str, arguments: list[str]) -> float:
-    """The most memory that the program held, in MB, or 0 where the system does not tell."""
+    """The most memory that the program held, in MB, or 0 where the system does not report it."""
     if not Path("/proc/self/status").exists():
         return 0.0
     command = [sys.executable, "-c", code + RESIDENT, *arguments]

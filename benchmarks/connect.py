@@ -30,7 +30,7 @@ _NEXT = re.compile(r'http-equiv="refresh" content="0; url=([^"]+)"')
 
 
 def run(*, quick: bool) -> list[Table]:
-    """Users of their own, one after another in each thread, each with a browser of its own."""
+    """Different users, one after another in each thread, each with a separate browser."""
     count = 40 if quick else 12_000
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -111,7 +111,7 @@ def _ask(
 
 @contextlib.contextmanager
 def _served(provider: str, folder: str) -> Iterator[tuple[str, Nango]]:
-    """The connect server in a process of its own, and the product's own Nango on the same database."""
+    """The connect server in a separate process, and the product's own Nango on the same database."""
     from nango_py.server.uvicorn_server import open_listener
 
     with open_listener("127.0.0.1", 0) as listener:
@@ -152,7 +152,7 @@ def _serve(ready: Connection, options: dict[str, Any], listener: Any) -> None:
 
 @contextlib.contextmanager
 def _provider() -> Iterator[str]:
-    """An authorization server that says yes to everybody, in a process of its own."""
+    """An authorization server that approves every login, in a separate process."""
     with _process(_authorize) as port:
         yield f"http://127.0.0.1:{port}"
 
@@ -182,7 +182,7 @@ async def _answering(ready: Connection) -> None:
 
 
 async def _response(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer requests until the client goes."""
+    """Respond to requests until the client disconnects."""
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()

@@ -1,7 +1,7 @@
 """A loopback API that counts by itself and refuses what is too much. It shares nothing with nango_py.
 
-It runs in a process of its own and counts each request at one moment between its coming and its response, as
-APIs do. What it counted is asked over a pipe.
+It runs in a separate process and counts each request at one moment between its arrival and its response, as
+APIs do. Its counts are read over a pipe.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Limit(Protocol):
     def count(self, now: float) -> None:
         """One more was allowed."""
 
-    def told(self, now: float) -> tuple[int, int, int]:
+    def report(self, now: float) -> tuple[int, int, int]:
         """What the response's headers say: limit, remaining, and seconds to the reset."""
 
 
 @dataclass
 class Fixed:
-    """So many in each window of the server's own clock."""
+    """At most this many in each window of the server's clock."""
 
     most: int
     seconds: float
@@ -56,14 +56,14 @@ class Fixed:
         """In this window."""
         self.used += 1
 
-    def told(self, now: float) -> tuple[int, int, int]:
+    def report(self, now: float) -> tuple[int, int, int]:
         """Of this window."""
         return self.most, self.most - self.used, math.ceil((self.window + 1) * self.seconds - now)
 
 
 @dataclass
 class Sliding:
-    """So many in the last seconds, at any moment."""
+    """At most this many in the last seconds, at any moment."""
 
     most: int
     seconds: float
@@ -79,7 +79,7 @@ class Sliding:
         """At this moment."""
         self.times.append(now)
 
-    def told(self, now: float) -> tuple[int, int, int]:
+    def report(self, now: float) -> tuple[int, int, int]:
         """Until the oldest is out of sight."""
         oldest = self.times[0] if self.times else now
         return self.most, self.most - len(self.times), math.ceil(oldest + self.seconds - now)
@@ -106,31 +106,31 @@ class Tokens:
         """Take one."""
         self.level -= 1
 
-    def told(self, now: float) -> tuple[int, int, int]:
+    def report(self, now: float) -> tuple[int, int, int]:
         """Until the bucket is full."""
         return int(self.most), int(self.level), math.ceil((self.most - self.level) / self.per_second)
 
 
 @dataclass
 class Counter:
-    """The limits of one run and what came of it.
+    """The limits of one run and its results.
 
     Attributes:
         delay: the least and the most seconds that the network adds to a request, there and back together.
-        tells: whether answers carry X-RateLimit headers.
+        sends_headers: whether responses have X-RateLimit headers.
         seconds: how long to count, from the first request on.
     """
 
     limits: list[Limit]
     delay: tuple[float, float]
-    tells: bool
+    sends_headers: bool
     seconds: float
     admitted: int = 0
     refused: int = 0
     first: float = math.inf
 
     def response(self) -> bytes:
-        """Count one request and answer it."""
+        """Count one request and return its response."""
         now = time.monotonic()
         self.first = min(self.first, now)
         wait = max(limit.wait(now) for limit in self.limits)
@@ -145,8 +145,8 @@ class Counter:
                 limit.count(now)
             self.admitted += counted
             status, body = b"200 OK", BODY
-        if self.tells:
-            strictest = min((limit.told(now) for limit in self.limits), key=lambda told: told[1])
+        if self.sends_headers:
+            strictest = min((limit.report(now) for limit in self.limits), key=lambda report: report[1])
             for name, value in zip((b"Limit", b"Remaining", b"Reset"), strictest, strict=True):
                 lines.append(b"X-RateLimit-%b: %d" % (name, value))
         lines.append(b"Content-Length: %d" % len(body))
@@ -161,7 +161,7 @@ class Api(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: Any) -> None:
-        """Keep the transport to answer on."""
+        """Keep the transport to respond on."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:

@@ -102,7 +102,7 @@ def measure(folder: Path, ref: str) -> dict[str, object]:
 
 
 def measure_in_process(folder: Path, ref: str) -> dict[str, object]:
-    """The counts of one load in a process of its own."""
+    """The counts of one load in a new process."""
     command = [sys.executable, "-m", "benchmarks.load", str(folder), ref]
     done = subprocess.run(
         command, check=True, capture_output=True, text=True, cwd=Path(__file__).parent.parent

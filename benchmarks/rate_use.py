@@ -37,7 +37,7 @@ class Rate:
     """A limit as the API counts it and as the blueprint says it.
 
     Attributes:
-        allowed: how many are allowed in so many seconds to a client that keeps to any alignment.
+        allowed: how many calls a client may make in this many seconds, whatever the alignment of the windows.
         written: the blueprint's `otherwise`; None for an API that says it in its headers only.
     """
 
@@ -49,7 +49,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Who calls."""
+    """How many processes and threads call, and over which store."""
 
     name: str
     store: str
@@ -60,12 +60,12 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
         used: the share of the allowed rate that was used.
         refused: the share of responses that were 429.
-        least: what the process with the fewest answers got, by its even share.
+        least: the responses of the process that got the fewest, by its even share.
         failed: calls that ended in an error before the time was over.
     """
 
@@ -99,12 +99,12 @@ RATES = (
         lambda t: 10 + 2.5 * t,
     ),
 )  # fmt: skip
-TOLD = Rate("10/s, told by headers", lambda: [Fixed(10, 1)], None, lambda t: 10 * t)
+REPORTED = Rate("10/s, reported in headers", lambda: [Fixed(10, 1)], None, lambda t: 10 * t)
 SETTINGS: tuple[Setting, ...] = (
     Setting("Rate use, loopback", RATES, NEAR, used=0.98, refused=0.005),
     Setting("Rate use, 5 to 50 ms of network at random", RATES, FAR, used=0.95, refused=0.01),
     Setting(
-        "Rate use where only the headers of responses tell the limit", (TOLD,), NEAR, used=0.90, refused=0.03
+        "Rate use where only response headers state the limit", (REPORTED,), NEAR, used=0.90, refused=0.03
     ),
 )
 COLUMNS = ("limit", "layout", "used", "refused", "least share of a process")
@@ -176,7 +176,7 @@ def _found(
     rate: Rate, layout: Layout, network: tuple[float, float], seconds: float, redis: str | None, number: int
 ) -> Found:
     """Run one rate by one layout."""
-    counter = Counter(rate.limits(), network, tells=rate.written is None, seconds=seconds)
+    counter = Counter(rate.limits(), network, sends_headers=rate.written is None, seconds=seconds)
     # Runs beside each other must not count together.
     store = f"{(redis or '').rpartition('/')[0]}/{number % 16}" if layout.store == "redis" else layout.store
     limits = None if rate.written is None else {"budgets": [{"key": "all", "otherwise": rate.written}]}
@@ -195,7 +195,7 @@ def _found(
 
 
 def _calls(layout: Layout, path: Path, seconds: float) -> tuple[list[int], int]:
-    """Let the processes of a layout call for so long; the responses of each, and how many calls failed."""
+    """Let the processes of a layout call; the responses of each, and how many calls failed."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for _ in range(layout.processes):

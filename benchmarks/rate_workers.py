@@ -19,7 +19,7 @@ PATH = "v1/metrics"
 
 
 def work(pipe: Connection, path: str, callers: int, *, is_async: bool) -> None:
-    """Say ready, be told the end on the monotonic clock, call until then, tell answers and failures."""
+    """Report ready, receive the end on the monotonic clock, call until then, report the results."""
     logging.getLogger("nango_py").setLevel(logging.ERROR)
     with Nango(path) as nango:
         tally = Tally()
@@ -31,7 +31,7 @@ def work(pipe: Connection, path: str, callers: int, *, is_async: bool) -> None:
 
 
 class Tally:
-    """What a process got."""
+    """The responses and failures of a process."""
 
     def __init__(self) -> None:
         self.responses = 0
@@ -44,7 +44,7 @@ class Tally:
             self.responses += status == 200  # noqa: PLR2004 - OK
 
     def error(self, error: NangoError, left: float) -> bool:
-        """One call ended without; True where that is because the time is over."""
+        """One call ended without a response; True if that is because the time is over."""
         is_over = isinstance(error, RateLimited) or left <= 0
         with self._lock:
             self.failed += not is_over

@@ -1,4 +1,4 @@
-"""A loopback HTTP/1.1 server in a process of its own, cheap enough that the client is what is measured."""
+"""A loopback HTTP/1.1 server in a separate process, so cheap that the measurement shows the client."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ SMALL = json.dumps({"data": [{"id": "1", "type": "metric", "attributes": {"name"
 
 
 class Api(asyncio.Protocol):
-    """Answers every request at once: `/api/pages?page=n` with records, anything else with a small body."""
+    """Responds to every request at once: `/api/pages?page=n` with records, others with a small body."""
 
     def __init__(self, pages: list[bytes]) -> None:
         self._pages = pages
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport to answer on."""
+        """Keep the transport to respond on."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer every complete request in the buffer."""
+        """Respond to every complete request in the buffer."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             head, self._buffer = self._buffer[:end], self._buffer[end + 4 :]

@@ -61,7 +61,7 @@ def singer(base: str, path: str, params: dict[str, str], key: str) -> Any:
         config_jsonschema = {"type": "object", "properties": {}}  # noqa: RUF012
 
         def discover_streams(self) -> list[Any]:
-            """None of its own."""
+            """Streams are built by the benchmark."""
             return []
 
     return Stream(BenchTap(config={}), path=path)

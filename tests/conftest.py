@@ -70,7 +70,7 @@ def _clean_loggers() -> Iterator[None]:
 
 @pytest.fixture
 def clock() -> ManualClock:
-    """A clock that moves only when told."""
+    """A clock that only the test moves."""
     return ManualClock()
 
 

@@ -84,7 +84,7 @@ class Product:
         origin: of the connect server; `url` is its address with the prefix.
         mail: an OAuth 2 provider; `archive` is one whose pages cut themselves off from their opener.
         birds: an OAuth 1.0a provider.
-        faults: what the API of `shop` does instead of answering, one entry for each request.
+        faults: what the API of `shop` does instead of responding, one entry for each request.
         received: the requests that came to the connect server.
 
     Args:

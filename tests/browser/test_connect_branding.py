@@ -183,7 +183,7 @@ def test_the_session_chooses_the_language(visitor: Visitor) -> None:
 
 
 def test_a_single_integration_has_a_way_back(page: Page, product: Product, elsewhere: Elsewhere) -> None:
-    """After it is connected the user returns to the product, or is told that the page can be closed."""
+    """After connecting, the user returns to the product, or reads that the page can be closed."""
     visitor = Visitor(page, product)
     back = elsewhere.page("<main><h1>Settings</h1></main>")
     visitor.visit("shop", user="user-1", return_url=back)

@@ -119,7 +119,7 @@ def test_a_form_in_the_window_resolves_the_promise_too(
 def test_the_promise_rejects_with_a_code(
     page: Page, product: Product, elsewhere: Elsewhere, watch: Watch
 ) -> None:
-    """A denied login, a closed window, a blocked one and a session that is over are told apart."""
+    """A denied login, a closed window, a blocked window and an ended session have different messages."""
     watch.expect("400", "401")
     page.goto(reports(elsewhere, product, "mail", patience=0))
     press_button(click_connect(page), "Deny")
@@ -131,7 +131,7 @@ def test_the_promise_rejects_with_a_code(
     )
     page.reload()
     popup = click_connect(page)
-    popup.wait_for_url("**/authorize**")  # a window that is closed on its way there may never say that it is
+    popup.wait_for_url("**/authorize**")  # closed before it arrives there, a window may not report it
     popup.close()
     said = ended(page)
     assert (said["code"], said["message"]) == ("popup_closed", "The window was closed.")

@@ -26,7 +26,7 @@ PAGE = """
 
 
 def framed(page: Page, product: Product, elsewhere: Elsewhere, origin: str) -> FrameLocator:
-    """The connect page in a frame, told of the page that wants to hear it."""
+    """The connect page in a frame, which knows the page that listens to it."""
     page.goto(elsewhere.page(PAGE))
     link = f"{product.link()}&origin={quote(origin, safe='')}"
     page.evaluate("link => { document.querySelector('iframe').src = link }", link)

@@ -1,4 +1,4 @@
-"""Logging in at a provider, in a window of its own."""
+"""Logging in at a provider, in a separate window."""
 
 from __future__ import annotations
 

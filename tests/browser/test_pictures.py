@@ -14,7 +14,7 @@ IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 
 
 def test_the_pictures_of_the_connect_page_can_be_taken_again(browser: Browser, tmp_path: Path) -> None:
-    """The script beside them takes them anew, and those that are shipped are small and not forgotten ones."""
+    """The script in docs/images takes them again; the shipped ones are small, and each is used by a page."""
     assert browser.is_connected()
     subprocess.run([sys.executable, IMAGES / "draw_connect.py", tmp_path], check=True, timeout=100)
     drawn, shipped = ({path.name for path in folder.glob("*.png")} for folder in (tmp_path, IMAGES))

@@ -64,6 +64,6 @@ def test_a_breach_of_a_policy_is_noticed(page: Page, watch: Watch, elsewhere: El
 
 
 def test_other_tests_of_the_worker_meet_no_event_loop(browser: Browser) -> None:
-    """While the browser of a worker is there, other tests of it can run event loops of their own."""
+    """While the worker's browser is open, its other tests can run their own event loops."""
     assert browser.is_connected()
     assert asyncio.run(asyncio.sleep(0, "ran")) == "ran"

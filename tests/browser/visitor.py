@@ -45,7 +45,7 @@ class Visitor:
 
     @property
     def alert(self) -> Locator:
-        """What is told at once, also to who hears the page."""
+        """The messages shown at once, and announced to users of a screen reader."""
         return self.page.get_by_role("alert")
 
     def card(self, title: str) -> Locator:

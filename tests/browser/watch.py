@@ -35,7 +35,7 @@ class Watch:
         self._expected += patterns
 
     def unexpected(self) -> list[str]:
-        """The complaints that nobody expected."""
+        """The complaints that the test did not expect."""
         return [said for said in self.complaints if not any(re.search(p, said) for p in self._expected)]
 
     def _console(self, message: ConsoleMessage) -> None:

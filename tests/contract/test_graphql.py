@@ -310,7 +310,7 @@ def test_a_connection_is_read_as_relay_specifies_it(kind: str, shape: str, total
 
 @both
 def test_a_connection_below_others_is_named_by_its_path(kind: str) -> None:
-    """`at` is the path in `data`; the cursor may have a variable of its own."""
+    """`at` is the path in `data`; the cursor may have its own variable."""
 
     def serve(request: Request) -> Any:
         variables = request.body["variables"]

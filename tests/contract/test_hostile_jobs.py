@@ -1,4 +1,4 @@
-"""Jobs whose handlers, numbers, clocks and connections do what nobody should do."""
+"""Jobs with broken handlers, impossible numbers, wrong clocks and lost connections."""
 
 from __future__ import annotations
 

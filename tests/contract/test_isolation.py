@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FOREIGN = b"FOREIGN-BYTES-OF-USER-A"
 SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n" + FOREIGN
-"""A whole response that nobody asked for."""
+"""A whole response that no request asked for."""
 SURPLUS = {
     "a second response": SECOND,
     "text": FOREIGN,

@@ -222,7 +222,7 @@ def test_each_shipped_pagination_block_is_walked() -> None:
     ],
 )
 def test_a_page_that_does_not_exist_is_a_400(block: dict[str, Any], query: str) -> None:
-    """Cursors that the sandbox did not send, and numbers that are none, are refused."""
+    """Cursors that the sandbox did not send, and values that are not numbers, are refused."""
     block = {**block, "records": "data" if block["kind"] != "next_url" else "d"}
     settings = {"requests": SHOP["requests"] | {"headers": {}}, "pagination": block}
     with Sandbox(settings) as sandbox:

@@ -238,7 +238,7 @@ def test_a_refusal_ends_the_upload(world: World, run: Any) -> None:
 
 @EXECUTORS
 def test_it_gives_up_after_failures_without_progress(world: World, run: Any) -> None:
-    """As many failures in a row as a call may have attempts; progress in between starts to count anew."""
+    """As many failures in a row as a call may have attempts; progress in between resets the count."""
     world.storage.faults.extend([LOST] * 2 + [None] + [Reply({}, 416)] * 9)
     with pytest.raises((TransportFailed, ProviderError)):
         world.run(run, upload())

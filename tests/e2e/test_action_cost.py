@@ -43,7 +43,7 @@ def count_calls(function: Callable[[], object]) -> int:
 
 
 def test_an_action_takes_few_calls_more_than_its_request(tmp_path: Path) -> None:
-    """The check of the input, templates, the result and both records take few Python calls of their own."""
+    """Checking the input, templates, the result and both records take few Python calls."""
     with action_product({"get": GET}, tmp_path) as product:
         product.sandbox.respond("GET", "items/{id}", json={"data": {"id": 7}})
         executor = product.nango.executor("shop", "u")

@@ -1,4 +1,4 @@
-"""Actions with inputs, modules and results that nobody should give them."""
+"""Actions with invalid inputs, broken modules and impossible results."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def deep() -> Any:
 
 @pytest.mark.parametrize(("value", "code"), [(10**5000, "E401"), (deep(), "E007")], ids=["digits", "depth"])
 def test_inputs_that_break_a_check_do_not_fit(product: ActionProduct, value: Any, code: str) -> None:
-    """A number that is no float, and nesting that exhausts the stack, are errors of the input."""
+    """A number beyond a float, and nesting that exhausts the stack, are errors of the input."""
     with pytest.raises(ActionInputError) as caught:
         product.run("number", {"n": value})
     assert caught.value.problems[0].code in {code, "E201"}

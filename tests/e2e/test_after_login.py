@@ -388,7 +388,7 @@ def test_a_kept_value_is_checked_before_the_next_step(kept: str, requests: int) 
 
 @pytest.mark.parametrize(("changes", "status"), [(0, "active"), (1, "active"), (9, "needs_choice")])
 def test_a_choice_is_stored_with_the_token_that_it_was_looked_up_with(changes: int, status: str) -> None:
-    """A connection that another login replaces meanwhile is looked up again, and kept if it changes again."""
+    """A connection that is replaced during the lookup is looked up again, a limited number of times."""
     with AccountsProvider() as provider, a_product(provider.entry_with()) as nango:
         log_in(nango)
         store, token = nango.services.store, stored(nango)["access_token"]

@@ -1,4 +1,4 @@
-"""Who asks for the account after a login: the login window, a terminal, a page on this machine, or nobody."""
+"""Where the user chooses the account after a login: login window, terminal, local page, or not at all."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_the_program_on_this_machine_asks() -> None:
 
 
 def test_a_script_chooses_in_advance() -> None:
-    """With `choices` nobody is asked."""
+    """With `choices` the user is not asked."""
     (outcome, chosen), _, pages = loopback(choices={"cloud_id": "site-2"})
     assert (outcome.ok, chosen, len(pages)) == (True, "site-2", 1)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TICKET = re.compile(r'name="state" value="([^"]+)"')
 
-# What the provider answers where accounts were expected: all of it may be secret.
+# What the provider returns where accounts were expected: all of it may be secret.
 HOSTILE: dict[str, Any] = {
     "a failure": ProviderResponse(500, {"error": secret(3)}),
     "no accounts": {secret(4): secret(5)},

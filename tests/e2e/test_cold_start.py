@@ -32,7 +32,7 @@ CALL = """
 
 @pytest.fixture
 def server() -> Iterator[FaultServer]:
-    """An API that answers everything with a small JSON text."""
+    """An API that returns a small JSON text for every request."""
     with FaultServer(
         [READ, response(b'{"data": []}', headers={"Content-Type": "application/json"})]
     ) as server:

@@ -37,7 +37,7 @@ SCRIPT = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'>&"
 
 @pytest.fixture
 def product(tmp_path: Path) -> Iterator[Product]:
-    """A product of its own for each attack."""
+    """A separate product for each attack."""
     with connect_server(tmp_path) as running:
         yield running
 
@@ -84,7 +84,7 @@ def test_a_callback_in_another_browser_does_nothing(product: Product) -> None:
     """D1: the victim's browser cannot be made to finish the attacker's login, nor the other way round."""
     attacker, victim, token = product.visitor(), product.visitor(), product.session("attacker")
     back = consent(attacker.login_url(token, "mail"))
-    victim.start(product.session("victim"), "mail")  # it has a cookie, for a login of its own
+    victim.start(product.session("victim"), "mail")  # the victim has a cookie, for another login
     nothing_came_of_it(product, victim.callback(back), attacker.callback(back))
 
 

@@ -235,7 +235,7 @@ def test_a_host_that_users_name_has_its_own_threads() -> None:
 
 
 def test_tries_are_counted_for_the_user(tmp_path: Path) -> None:
-    """A new session is no new allowance, for forms and for logins; another user has their own."""
+    """A new session does not reset the allowance for forms and logins; another user has a separate one."""
 
     def submit(user: str) -> int:
         token = product.session(user)
@@ -297,7 +297,7 @@ def test_only_own_clicks_go_on_without_a_question(tmp_path: Path, site: str, sta
 def test_only_own_forms_go_on_without_a_question(
     tmp_path: Path, headers: dict[str, str], buttons: int
 ) -> None:
-    """A form whose page nobody names, in a browser without Sec-Fetch-Site, needs another click (S15)."""
+    """A form without an origin, in a browser without Sec-Fetch-Site, needs another click (S15)."""
     with connect_server(tmp_path) as product:
         data = {"session": product.session()}
         response = product.visitor().ask("POST", "/oauth/connect/mail", data=data, headers=headers)

@@ -1,4 +1,4 @@
-"""Secrets over every way to connect, or to fail to: not a byte of them is shown, logged or answered."""
+"""Every way to connect, or to fail to: not a byte of a secret is shown, logged or returned."""
 
 from __future__ import annotations
 

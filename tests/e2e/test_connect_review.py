@@ -54,7 +54,7 @@ OAUTH = {
 
 @pytest.fixture
 def product(tmp_path: Path) -> Iterator[Product]:
-    """A product of its own for each test."""
+    """A separate product for each test."""
     with connect_server(tmp_path) as running:
         yield running
 

@@ -53,7 +53,7 @@ PLANTED = {
 
 @pytest.fixture
 def faults() -> FaultPlan:
-    """What the API does instead of answering."""
+    """What the API does instead of responding."""
     return FaultPlan.script()
 
 
@@ -202,7 +202,7 @@ def test_a_session_reaches_its_own_integrations_only(nango: Nango) -> None:
 
 
 def test_an_integration_that_is_gone_cannot_be_connected(nango: Nango, tmp_path: Path) -> None:
-    """A session that is older than the configuration is told so."""
+    """A session that is older than the configuration gets an error that says so."""
     claims = claims_of(nango)
     other = {"integrations": {"else": {"extends_blueprint": "klaviyo:v1"}}}
     with (
@@ -214,7 +214,7 @@ def test_an_integration_that_is_gone_cannot_be_connected(nango: Nango, tmp_path:
 
 
 def test_a_login_by_browser_has_no_form(tmp_path: Path) -> None:
-    """Nobody can store a token of their own choice where OAuth is the way."""
+    """A user cannot store a token of their choice for an integration that uses OAuth."""
     entry = {"extends_blueprint": "slack:v0", "oauth_client_id": "i", "oauth_client_secret": "s"}
     declared, address = {"integrations": {"shop": entry}}, "https://api.shop.test/"
     with a_nango(tmp_path, address, **declared) as nango, pytest.raises(ConnectFailed) as caught:

@@ -118,14 +118,14 @@ def _heard(client: socket.socket) -> bytes:
 
 
 class SlowProvider(LoginProvider):
-    """A provider whose token endpoint waits until it is told to go on."""
+    """A provider whose token endpoint waits until the test lets it continue."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.gate, self.arrived = threading.Event(), threading.Semaphore(0)
 
     def token(self, asked: ProviderRequest) -> ProviderResponse:
-        """Wait, then answer as always."""
+        """Wait, then respond as usual."""
         self.arrived.release()
         self.gate.wait(60)
         return super().token(asked)

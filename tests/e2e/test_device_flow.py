@@ -65,7 +65,7 @@ def test_a_user_logs_in_on_another_device() -> None:
 
 
 def test_the_provider_sets_the_pace() -> None:
-    """slow_down adds five seconds for good; a provider that is down is asked half as often."""
+    """slow_down adds five seconds permanently; a provider that is down is polled half as often."""
     clock = ManualClock()
     decisions = ("slow_down", "authorization_pending", 503, 503, "granted")
     with DeviceProvider(*decisions, clock=clock) as provider, login(provider, clock) as (_, begun):

@@ -69,7 +69,7 @@ def test_a_short_body_ends_early() -> None:
 
 
 def test_interim_answers_and_huge_heads_are_bytes_too() -> None:
-    """1xx answers come before the real one, and a head may be as large as one likes."""
+    """1xx responses precede the final one, and a head may have any size."""
     interim = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
     with FaultServer([READ, interim, response(b"x", headers={"X-Big": "a" * 300_000})]) as server:
         got = received(server)

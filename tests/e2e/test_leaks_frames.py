@@ -43,7 +43,7 @@ WRONG: dict[str, list[Any]] = {
 
 @pytest.fixture
 def nango(tmp_path: Path) -> Iterator[Nango]:
-    """A Nango whose server answers well, with a secret at every place."""
+    """A Nango whose server responds normally, with a secret in every place."""
     with FaultServer([READ, GOOD] * 9) as server, make_nango(tmp_path, server.url) as nango:
         for number, place in enumerate(PLACES):
             nango.register_connection(place, "u", make_credentials(place, secret(number)))
@@ -147,7 +147,7 @@ class Injector:
 
 
 def interrupt(finder: LeakFinder, number: int, kind: type[BaseException], act: Callable[[], Any]) -> bool:
-    """Run an action that is interrupted at the nth line; whether it had so many."""
+    """Run an action that is interrupted at the nth line; False if it ended before that line."""
     injector = Injector(number, kind)
 
     def interrupted() -> None:

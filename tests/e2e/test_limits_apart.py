@@ -1,4 +1,4 @@
-"""Several processes that count in a memory of their own are noticed, and told so once."""
+"""Several processes that count in memory, each for itself, are noticed and warned once."""
 
 from __future__ import annotations
 

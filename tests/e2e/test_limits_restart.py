@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_limits_hold_while_redis_is_stopped_started_and_flushed(caplog: pytest.LogCaptureFixture) -> None:
-    """A Redis that stops, starts again empty, or is flushed breaks no window and stops nobody."""
+    """A Redis that stops, starts again empty, or is flushed breaks no window and stops no call."""
     with own_redis() as server:
 
         def flush() -> None:
@@ -41,7 +41,7 @@ def test_limits_hold_while_redis_is_stopped_started_and_flushed(caplog: pytest.L
 
 
 def test_limits_hold_while_postgresql_crashes_and_recovers(caplog: pytest.LogCaptureFixture) -> None:
-    """A PostgreSQL that is stopped at once and recovers breaks no window and stops nobody."""
+    """A PostgreSQL that is stopped at once and recovers breaks no window and stops no call."""
     with own_postgres() as server:
         storm = Storm("postgresql", server.url, caplog)
         with caplog.at_level(logging.INFO, "nango_py.limits"):

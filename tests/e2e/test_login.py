@@ -320,7 +320,7 @@ def test_settings_come_from_the_user_and_the_provider() -> None:
             with pytest.raises(ConnectFailed) as caught:
                 Logins(nango.accounts).begin("mail", "user-1", additional_config=wrong)
             assert (caught.value.code, list(caught.value.fields)) == ("invalid_credentials", [field])
-        # What the provider tells cannot come from the user.
+        # What the provider reports cannot come from the user.
         asked = {"tenant": "acme", "kind": "MAC"}
         assert log_in(nango, additional_config=asked).ok
         assert rows(nango)[0]["additional_config"] == {

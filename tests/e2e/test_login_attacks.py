@@ -1,4 +1,4 @@
-"""What a callback may not do: come twice, from elsewhere, from another server, or with a hostile answer."""
+"""What a callback may not do: come twice, from elsewhere, from another server, or with a hostile response."""
 
 from __future__ import annotations
 
@@ -289,7 +289,7 @@ def test_each_attempt_has_a_new_signature() -> None:
     clock = ManualClock()
 
     class Refusing:
-        """A network in which nothing answers; it notes what would have been sent."""
+        """A network in which no host responds; it records what would have been sent."""
 
         def send(self, plan: Any, _: float) -> Any:
             from nango_py.transport.sendable import Failure

@@ -223,7 +223,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def run(folder: Path, *words: str) -> dict[str, Any]:
-    """The results of all calls in a process of their own, and what they imported."""
+    """The results of all calls in a separate process, and the modules that it imported."""
     command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(CALLS), str(folder), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

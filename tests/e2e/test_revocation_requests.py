@@ -1,4 +1,4 @@
-"""Deleting a connection at providers with revocation requests of their own, each checked on a real socket."""
+"""Deleting a connection at providers with special revocation requests, each checked on a real socket."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_examples_are_chosen_by_their_body(nango: Nango) -> None:
 
 
 def test_other_bases_lead_to_the_sandbox(nango: Nango, api: Sandbox) -> None:
-    """Each base is a path of its own, and links are below the base of the request."""
+    """Each base has its own path, and links are below the base of the request."""
     seen: list[str] = []
 
     @api.handle("POST", "upload")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_open() -> Iterator[None]:
-    """A socket or file that nobody closed warns when it is collected, and a warning is an error."""
+    """A socket or file that was not closed warns when it is collected, and a warning is an error."""
     gc.freeze()  # what there was before costs nothing to look through
     yield
     gc.collect()

@@ -200,7 +200,7 @@ def test_pages_and_downloads_refresh_too(provider: Provider, tmp_path: Path) -> 
 
 
 def test_needs_reauth_reaches_every_task(nango: Nango, provider: Provider) -> None:
-    """Nobody is left waiting: all callers get the typed error, after one token call."""
+    """No task is left waiting: all callers get the typed error, after one token call."""
     provider.faults.append("invalid_grant")
 
     async def main() -> list[Any]:

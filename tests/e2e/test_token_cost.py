@@ -46,7 +46,7 @@ class Counting:
         return self._database.write(counted)
 
     def _count(self, sql: str) -> None:
-        if "nango_processes" not in sql:  # who is alive is told now and then, whatever is called
+        if "nango_processes" not in sql:  # heartbeats are written now and then, independently of calls
             self.statements.append(sql)
 
     def __getattr__(self, name: str) -> Any:

@@ -154,7 +154,7 @@ def test_an_exception_at_any_moment_stops_no_later_refresh(provider: Provider) -
 
 
 def test_a_task_that_is_cancelled_loses_nothing(nango: Nango, provider: Provider) -> None:
-    """`wait_for` gives up and its loop ends at once; nobody waits for the refresh."""
+    """`wait_for` gives up and its loop ends at once, while no task waits for the refresh."""
     provider.gate.clear()
 
     async def main() -> None:
@@ -191,7 +191,7 @@ def test_a_loop_that_ends_in_the_middle_loses_nothing(nango: Nango, provider: Pr
 def test_a_token_that_expires_while_another_process_refreshes_it_is_waited_for(
     provider: Provider, clock: ManualClock
 ) -> None:
-    """The lease is another's, the token ends meanwhile: the call waits until the newer one is stored."""
+    """Another holds the lease and the token expires: the call waits until the newer one is stored."""
     provider.now = clock.now
     with a_nango(provider.url, clock=clock) as nango:
         nango.register_connection("mail", "user-1", provider.grant("user-1", life=100))

@@ -69,7 +69,7 @@ def test_what_may_work_later_is_no_refusal(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in REFUSALS if name not in {"without words", "declared"}])
 def test_tokens_live_and_rotate_as_the_provider_wants(name: str) -> None:
-    """Over three lives no expired token is sent, each is renewed once, and not before it may be.
+    """Over three lives no expired token is sent, and each is refreshed once, not before that is allowed.
 
     A response that was lost costs the grant only where the provider replaces refresh tokens at once.
     """

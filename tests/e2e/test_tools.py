@@ -233,7 +233,7 @@ def test_errors_name_the_place_and_the_nearest_name(product: ActionProduct) -> N
 
 
 def test_chosen_actions_are_tools_of_their_own(product: ActionProduct) -> None:
-    """`expose` makes a tool of each action, with its own schema; what may not be called is no tool."""
+    """`expose` makes a tool of each listed action, with its own schema; other actions have no tool."""
     box = product.nango.toolbox("u", expose="shop.*", allow="shop.create-item")
     tools = {tool["name"]: tool for tool in box.tools()}
     assert set(tools) == {"shop__list-items", "shop__get-item", "shop__create-item", "read_more"}

@@ -1,4 +1,4 @@
-"""A refused credential that cannot be renewed is a response, and an error where errors are wanted."""
+"""A refused credential that cannot be refreshed is a response, and an error where errors are wanted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_it_is_an_answer_unless_errors_are_wanted(nango: Nango) -> None:
 
 
 def test_it_ends_a_walk_and_a_download(nango: Nango, tmp_path: Path) -> None:
-    """A page that is refused is no page, and a refused file is no file."""
+    """A page or file that the API refuses is an error, never a page of records or a file."""
     executor = nango.executor("it", "user-1")
     with pytest.raises(ProviderError):
         list(executor.paginate("things"))

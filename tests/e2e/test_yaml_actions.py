@@ -109,7 +109,7 @@ def test_a_value_is_one_segment_of_the_path(value: str, tmp_path: Path) -> None:
 
 @BOTH
 def test_an_expected_error_is_a_result(run: Run, tmp_path: Path) -> None:
-    """An error response that an outcome names is no failure; others fail the action."""
+    """An error response that an outcome names is a result; others fail the action."""
     with action_product({"create": CREATE}, tmp_path) as product:
         product.sandbox.respond("POST", "items/known", json={"error": {"existing": 9}}, status=409)
         product.sandbox.respond("POST", "items/bad", json={"error": {"code": "no"}}, status=422)
@@ -281,7 +281,7 @@ STEPS = {
 
 
 def respond_to_steps(product: Any) -> None:
-    """People whose id is the length of their name; nobody is called `none`."""
+    """People whose id is the length of their name; `none` is never among the names."""
 
     @product.sandbox.handle("GET", "people/{name}")
     def find(request: SandboxRequest) -> Any:

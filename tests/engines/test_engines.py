@@ -45,7 +45,7 @@ def test_dbos_finishes_the_workflows_of_a_killed_process(tmp_path: Path) -> None
 
 
 def drop_database(name: str) -> None:
-    """Drop a database, whoever is connected."""
+    """Drop a database, also if clients are connected."""
     with connected(postgres_url()) as server:
         server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 

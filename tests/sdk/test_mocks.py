@@ -40,7 +40,7 @@ def test_responses_intercepts(tmp_path: Path) -> None:
 
 
 def test_requests_mock_intercepts(tmp_path: Path) -> None:
-    """Nothing reaches the API, unless the tool is told to let it."""
+    """Nothing reaches the API, unless the tool lets it through."""
     with RecordingServer(lambda _: {"real": True}) as server, connected(tmp_path, server.url) as nango:
         session = nango.session("api", "user-1")
         with requests_mock.Mocker() as mock:

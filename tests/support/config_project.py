@@ -81,7 +81,7 @@ status: {deprecated_on: 2031-01-01, retires_on: 2032-01-01}
 
 
 class Project:
-    """A folder with integrations.yaml, two blueprints of its own and `.nango/`."""
+    """A folder with integrations.yaml, two blueprints and `.nango/`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -152,7 +152,7 @@ class Product:
         return self.nango.connect_session(user, integrations, **more).token.reveal()
 
     def visitor(self) -> Visitor:
-        """Somebody with a browser of their own."""
+        """A user with a separate browser."""
         return Visitor(self.url)
 
 

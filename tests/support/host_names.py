@@ -30,10 +30,10 @@ NO_HOSTS = [
     "evil.com#", "evil.com/", "evil.com?", "evil.com\\", "x@evil.com", "u:p@evil.com", "x@evil.com/",
     "evil.com#@gitlab.com", "evil.com\\@gitlab.com", "evil.com:80@gitlab.com", "https://evil.com",
     "//evil.com", "evil.com/..", "evil.com;a", "evil.com,evil.org", "evil.com%2f", "evil%2ecom", "%00",
-    # Ports that are none.
+    # Invalid ports.
     "evil.com:", "evil.com:0", "evil.com:65536", "evil.com:0443", "evil.com:8x", "evil.com:-1", ":443",
     "evil.com:443:443", "evil.com:\u0661",
-    # Names that are none.
+    # Invalid names.
     "", ".", "..", "a..b", ".a", "a.", "-a.com", "a-.com", "a_b.com", "*.evil.com", "a b.com", " evil.com",
     "evil.com ", "evil.com\n", "evil.com\r\nHost: x", "evil.com\t", "evil.com\x00", "\u00fc.com",
     "evil\u3002com", "\u212aevil.com", "evil\u00ad.com", f"{'a' * 64}.com", f"{'a.' * 127}com",
@@ -156,7 +156,7 @@ sys.addaudithook(_see)
 
 @contextlib.contextmanager
 def no_network() -> Iterator[list[str]]:
-    """The addresses to which this process tries to connect meanwhile; none of the attempts gets anywhere."""
+    """The addresses to which this process tries to connect in this block; every attempt fails."""
     seen: list[str] = []
     _WATCHED.append(seen)
     try:

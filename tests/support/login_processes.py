@@ -63,7 +63,7 @@ def finish(database_url: str, care: str) -> None:
 
 
 def flood(count: int, database_url: str) -> dict[str, float]:
-    """Begin so many logins of one session; rows and megabytes of memory after a tenth, and at the end."""
+    """Begin this many logins of one session; rows and megabytes of memory after a tenth, and at the end."""
     measured: dict[str, float] = {}
     with a_product(ENTRY, database_url) as nango:
         logins, started = Logins(nango.accounts), time.monotonic()

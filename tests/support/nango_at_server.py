@@ -34,7 +34,7 @@ QUICK = {"base_seconds": 0.002, "max_seconds": 0.01}
 """A backoff for tests that wait for real."""
 
 WIDE = {"budgets": [{"key": "all", "otherwise": ["100000/second"]}]}
-"""A budget that holds nobody up; without one the rate of an API is learned, slowly at first."""
+"""A budget that delays no call; without one the rate of an API is learned, slowly at first."""
 
 
 def settings_of(base_url: str, requests: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def a_sandbox(
 
 
 def wait_until(is_so: Callable[[], object], timeout_seconds: float = 60.0) -> None:
-    """Return once it is so; for what another thread or the kernel does and tells nobody."""
+    """Wait until a condition holds, for effects in other threads or the kernel that send no event."""
     end, pause = time.monotonic() + timeout_seconds, threading.Event()
     while not is_so():
         if time.monotonic() > end:

@@ -101,7 +101,7 @@ class _Server(ThreadingHTTPServer):
     owner: Served
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
+        """Do not report clients that disconnected."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -49,14 +49,14 @@ class Arrival:
 
     Attributes:
         travels: seconds from sending to the API's counting.
-        answered: seconds from the counting to the response.
+        responds_after: seconds from the counting to the response.
         late: seconds by which the caller oversleeps each of its waits.
     """
 
     after: float
     spends: tuple[Spend, ...]
     travels: float = 0.0
-    answered: float = 0.0
+    responds_after: float = 0.0
     late: float = 0.0
 
 
@@ -113,7 +113,7 @@ class World:
             return
         now = self.clock.moment
         self.sent.append(Sent(number, arrival, came, now))
-        self._at(now + arrival.travels + arrival.answered, self.store.settle, ticket)
+        self._at(now + arrival.travels + arrival.responds_after, self.store.settle, ticket)
 
     def _asks(self, number: int, arrival: Arrival, came: float, ticket: Any) -> None:
         self.confirms += 1

@@ -1,4 +1,4 @@
-"""The nango command on a terminal of its own."""
+"""The nango command on its own terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How providers renew and refuse tokens: rotation, lives, and refusals in their own words.
+"""How providers refresh and refuse tokens: rotation, lifetimes, and each provider's form of a refusal.
 
 `source` is where refusals were seen; `unconfirmed` ones are from memory, as are lives and rotations without
 `is_confirmed`. They test the rules all the same.

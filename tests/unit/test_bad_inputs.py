@@ -344,7 +344,7 @@ def test_a_host_value_that_is_no_label_is_refused_when_it_is_used(tmp_path: Path
 
 
 def test_a_file_that_others_write_is_warned_of_and_one_that_cannot_be_read_refused(tmp_path: Path) -> None:
-    """Input 48: mode 0666 is a warning that comes with the configuration; a folder is no file."""
+    """Input 48: mode 0666 is a warning that comes with the configuration; a folder is an error."""
     load(tmp_path, Case())
     file = tmp_path / "integrations.yaml"
     file.chmod(0o666)

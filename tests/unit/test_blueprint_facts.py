@@ -29,7 +29,7 @@ rate_limits: {budgets: [{key: all, otherwise: [10/second]}]}
 sources: [{covers: [auth, "rate_limits.budgets[0].otherwise"], url: https://base.test/a, read_on: 2026-01-02}]
 unconfirmed: ['requests.headers."X.Y"']
 changes:
-  - {on: 2027-06-30, what: Keys expire., affects: auth, url: https://base.test/keys, then: Renew them.}
+  - {on: 2027-06-30, what: Keys expire., affects: auth, url: https://base.test/keys, then: Replace them.}
 """
 TOP = """\
 name: top
@@ -135,7 +135,7 @@ def test_a_change_is_logged_once_per_process(folder: Path, caplog: pytest.LogCap
 
 
 def test_paths_of_a_file_with_several_versions_are_checked(folder: Path) -> None:
-    """Each version of a file in the form of the first Nango has facts of its own."""
+    """Each version of a file in the form of the first Nango has its own facts."""
     (folder / "many.yaml").write_text(
         "name: many\nversions:\n  v0:\n    auth: {auth_mode: NONE}\n"
         "    requests: {base_url: https://many.test/}\n    unconfirmed: [requests.base_ur]\n"

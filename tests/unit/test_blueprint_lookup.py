@@ -37,7 +37,7 @@ def refusal(catalogue: Catalogue, ref: str) -> str:
 
 
 def test_the_first_folder_that_has_a_version_gives_it(tmp_path: Path) -> None:
-    """Local before paths before shipped; the others are told as shadowed."""
+    """Local before paths before shipped; the others are listed as shadowed."""
     for folder in ("local", "path", "shipped"):
         write(tmp_path / folder, "a:v0", f"title: {folder}\n{BODY}")
     write(tmp_path / "shipped", "a:v1")
@@ -123,7 +123,7 @@ def test_a_blueprint_lies_over_the_one_it_extends(tmp_path: Path) -> None:
 
 
 def test_circles_and_long_chains_are_named(tmp_path: Path) -> None:
-    """A circle is told link by link; eight blueprints may extend one another and not nine."""
+    """A circle is reported link by link; eight blueprints may extend one another and not nine."""
     write(tmp_path, "a:v0", "extends: b:v0\n")
     write(tmp_path, "b:v0", "extends: c:v0\n")
     write(tmp_path, "c:v0", "extends: a:v0\n")
@@ -167,7 +167,7 @@ def test_the_old_form_gives_each_of_its_versions(tmp_path: Path) -> None:
 
 
 def test_one_version_in_two_files_is_refused(tmp_path: Path) -> None:
-    """The old form and a file of its own, or two endings, may not both define a version."""
+    """Two files with different endings, or one file of each form, may not both define a version."""
     write(tmp_path, "a:v0")
     (tmp_path / "a.yaml").write_text("versions: {v0: {}}")
     write(tmp_path, "b:v1")
@@ -236,7 +236,7 @@ def place_and_code(problem: Problem) -> str:
 
 
 def test_the_file_name_and_the_name_inside_agree(tmp_path: Path) -> None:
-    """Name and version both; each is told at its own place."""
+    """Name and version both; each is reported at its place."""
     (tmp_path / "a.v0.yaml").write_text(f"name: b\nversion: v1\n{BODY}")
     assert [
         line.partition("a.v0.yaml:")[2] for line in refusal(Catalogue([("x", tmp_path)]), "a:v0").split("\n")

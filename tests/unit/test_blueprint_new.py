@@ -331,7 +331,7 @@ def test_an_existing_file_is_kept(product: Product) -> None:
 
 
 def test_questions_on_a_terminal(tmp_path: Path) -> None:
-    """It asks for what options leave open, and asks again after a wrong answer."""
+    """It asks for what options leave open, and asks again after a wrong input."""
     answers = {
         "for people": "Acme Inc", "manual": "", "all calls lie": "acme.test", "starts with": "https://a.test/",
         "Login": "key", "with the key": "X-Key", "Path": "me", "Pagination": "none",

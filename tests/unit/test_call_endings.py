@@ -218,7 +218,7 @@ CAUSES: list[tuple[str, dict[str, Any], dict[str, Any], list[str], list[str]]] =
 def test_a_rate_limit_names_its_own_cause(
     what: str, made: Any, options: Any, words: list[str], others: list[str]
 ) -> None:
-    """Used up attempts, a consumed body, a full window and a missing place in flight are told apart."""
+    """Used up attempts, a consumed body, a full window and no place in flight are different errors."""
     options = dict(options)
     if options.get("plan") == "stream":
         options["plan"] = a_plan("PUT", data=iter([b"part"]))
@@ -259,7 +259,7 @@ def test_a_place_is_asked_for_as_a_whole() -> None:
 
 
 def test_a_sync_call_in_an_event_loop_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop stands still meanwhile; a thread of its own is fine, and so is the async executor."""
+    """The sync executor would block the loop; a separate thread is fine, and so is the async executor."""
     monkeypatch.setattr(sync_executor, "_has_warned", False)
     by_thread, by_task = executors(ScriptedApi(lambda _: []), pagination={"kind": "single"})
 

@@ -151,7 +151,7 @@ def test_files_that_are_wrong_leave_no_form(project: Project) -> None:
 
 
 def test_another_version_of_the_program_is_a_miss(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A newer program checks anew, for it may check more."""
+    """A newer program checks again, because it may check more."""
     project.load()
     monkeypatch.setattr(inputs_of, "__version__", "99.0.0")
     assert not was_hit(project.load())

@@ -39,7 +39,7 @@ def flipped(raw: bytes, place: int) -> bytes:
 
 @pytest.mark.parametrize("part", range(12))
 def test_an_altered_form_is_never_believed(project: Project, part: int) -> None:
-    """One changed bit anywhere, and the files are read and the form is written anew."""
+    """After one changed bit anywhere, the files are read and the cache is written again."""
     project.load()
     path = project.forms[0]
     raw = path.read_bytes()
@@ -89,7 +89,7 @@ def test_no_secret_is_in_a_form(project: Project) -> None:
     for own in ("In quotes", "folded", "own.example.test", "text/plain", "3/second", "MAIL_SECRET}"):
         assert own in INTEGRATIONS
         assert own not in text
-    # The control: what stands in a blueprint is kept.
+    # The control: the text of a blueprint is kept.
     assert "https://mail.example.test/" in text
 
 

@@ -214,7 +214,7 @@ SENTENCES = [
 
 @pytest.mark.parametrize(("given", "sentence"), SENTENCES)
 def test_sentences_of_a_key(given: str, sentence: str) -> None:
-    """A missing key and one of another shape are told apart in the words of a person."""
+    """A missing key and a malformed key have different messages, in plain words."""
     entry = {
         "title": "Fleetly",
         "auth": {"auth_mode": "API_KEY"},

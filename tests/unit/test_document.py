@@ -247,7 +247,7 @@ def test_what_cannot_be_read_is_a_problem_of_the_file(tmp_path: Path, make: str)
 
 
 def test_a_file_that_others_can_write_is_warned_of(tmp_path: Path) -> None:
-    """Mode 0666 is a warning with the command that mends it; 0644 is none."""
+    """Mode 0666 is a warning with the command that corrects it; 0644 gives no warning."""
     file = tmp_path / "i.yaml"
     file.write_text("a: 1")
     file.chmod(0o666)

@@ -69,7 +69,7 @@ def test_a_callback_registered_twice_can_be_removed_once() -> None:
 
 
 def test_there_are_no_listeners_at_first() -> None:
-    """has_listeners() tells the engine that no event is needed."""
+    """has_listeners() lets the engine skip the event."""
     events = Events()
     assert not any(map(events.has_listeners, KINDS))
     events.on("wait", print)

@@ -34,7 +34,7 @@ def rendered(template: str, **values: str) -> str:
 
 @pytest.mark.parametrize("value", NO_HOSTS, ids=range(len(NO_HOSTS)))
 def test_what_is_no_host_is_refused_twice(value: str) -> None:
-    """At registration and when the URL is made: addresses, paths, users, and names that are none."""
+    """At registration and when the URL is made: addresses, paths, users, and malformed names."""
     with pytest.raises(ConfigError, match=r"E317.*additional_config\.host (is not a host|contains)"):
         check_additional_config({"properties": PROPERTIES}, {"host": value}, "gitlab/user-1")
     with pytest.raises(TemplateProblem) as caught:
@@ -224,7 +224,7 @@ def test_a_value_of_other_times_is_looked_at_again() -> None:
     ids=lambda value: "" if isinstance(value, dict) else value,
 )
 def test_a_wrong_declaration_is_named(settings: dict[str, Any], says: str) -> None:
-    """A format that there is not, a number as a host, a default or a network that is none."""
+    """An unknown format, a number as a host, an invalid default, and an invalid network."""
     with pytest.raises(ConfigError, match=says):
         _ = a_nango(settings).configuration
 

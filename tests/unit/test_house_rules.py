@@ -156,7 +156,7 @@ def test_the_lazy_import_test_would_see_a_library() -> None:
 
 
 def test_every_test_opens_with_a_sentence() -> None:
-    """Whoever reads a failing test reads first what should have happened."""
+    """The reader of a failing test first reads what should have happened."""
     for path in TEST_FILES:
         for node in (each for top in parsed(path).body for each in (top, *getattr(top, "body", ()))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):

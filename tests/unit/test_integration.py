@@ -401,7 +401,7 @@ def test_blueprint_paths_are_searched(tmp_path: Path) -> None:
 
 
 def test_warnings(tmp_path: Path) -> None:
-    """What is no error is a warning: a file others may write, no version, a retired or deprecated API."""
+    """A file that others may write, no version, and a retired or deprecated API are warnings, not errors."""
     old = "status: {retires_on: 2024-06-30, migrate_to: 'acme:v1'}\n"
     ending = "status: {deprecated_on: 2025-01-01, retires_on: 2099-01-01}\n"
     blueprints = {

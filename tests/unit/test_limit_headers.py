@@ -53,7 +53,7 @@ NOW = 1_445_412_470.0  # Wed, 21 Oct 2015 07:27:50 GMT
     ],
 )
 def test_retry_after_is_read_in_every_form(written: str, seconds: float | None) -> None:
-    """Seconds, decimals and dates are waits; negative, absurd and unreadable ones are none."""
+    """Seconds, decimals and dates are waits; negative, absurd and unreadable values are ignored."""
     assert parse_retry_after({"Retry-After": written}, NOW) == seconds
 
 
@@ -222,7 +222,7 @@ RECORDED: list[Any] = [
 def test_the_name_of_a_header_may_say_its_unit(
     headers: dict[str, str], declared: dict[str, Any] | None, wait: float | None
 ) -> None:
-    """Milliseconds are not read as seconds, of two lines the first counts, and part of a call is none."""
+    """Milliseconds are not read as seconds, the first of two lines counts, and 0.4 calls left are 0 calls."""
     assert parse_wait(headers, "", NOW, declared) == wait
 
 

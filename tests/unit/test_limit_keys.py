@@ -1,4 +1,4 @@
-"""What stands in the keys of counters, which others may read in a shared store."""
+"""The content of the keys of counters, which others may read in a shared store."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_this_process_shows_the_values_of_its_calls() -> None:
 
 
 def test_different_values_have_different_keys() -> None:
-    """Control: digests still tell values apart, and equal ones count together."""
+    """Control: different values have different digests, and equal ones count together."""
     one, other = ({"q": "1"}, {"q": "2"})
     made = [keys_of("${params.q}", facts=RequestFacts("GET", "x", params))[0] for params in (one, other, one)]
     assert made[0] == made[2] != made[1]

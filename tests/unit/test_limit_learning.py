@@ -97,7 +97,7 @@ def test_a_rate_is_found_by_trying() -> None:
 
 
 def test_the_first_call_goes_alone() -> None:
-    """While nothing is known of an API, one call finds out and the others wait for its response."""
+    """While an API's limits are unknown, one call finds out and the others wait for its response."""
     clock = LimitClock(0.0)
     store, learning = MemoryLimits(clock), Learning(clock)
     assert learning.hold("s") == 0.0

@@ -80,7 +80,7 @@ def test_junk_calls_use_nothing_of_a_shared_quota(
 
 @SCOPES
 def test_a_trial_counts_apart(counted_per: str, params: dict[str, str]) -> None:
-    """A key that is tried on the connect page closes no gate of stored connections, whoever typed it."""
+    """A key that is tried on the connect page closes no gate of stored connections."""
     company = Company(counted_per, params=params)
     assert company.sends("victim")
     for user in ("stranger", "victim"):

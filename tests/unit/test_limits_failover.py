@@ -1,4 +1,4 @@
-"""What processes do while a shared limit store is away, and when it comes back."""
+"""What processes do while a shared limit store is unreachable, and when it is back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counters in SQLite over a restart of the machine, whose clock then begins anew."""
+"""Counters in SQLite over a restart of the machine, which resets its clock."""
 
 from __future__ import annotations
 

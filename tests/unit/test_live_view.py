@@ -52,7 +52,7 @@ def test_the_limits_of_a_connection_are_named_as_the_blueprint_names_them() -> N
 
 
 def test_a_gate_stands_beside_its_limits_or_alone() -> None:
-    """A closed gate is shown with the limits of its key; without limits it has a line of its own."""
+    """A closed gate is shown with the limits of its key; without limits it has a separate line."""
     store = MemoryLimits(LimitClock())
     scope = _call(store, SETTINGS, "quick")
     store.close_gate(tuple(store.keys(f"{scope} 1")), 5.0)

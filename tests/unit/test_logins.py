@@ -81,7 +81,7 @@ def test_the_first_login_is_the_default(tmp_path: Path) -> None:
 
 
 def test_integrations_yaml_chooses_another(tmp_path: Path) -> None:
-    """A null in a layer removes what the rest says; settings of the entry are laid over the login."""
+    """A null in a layer removes the key; settings of the entry override those of the login."""
     found = integration(tmp_path, TOKEN + "    requests: {headers: {X-Extra: a}}\n")
     assert (found.auth_mode, found.requests.base_url.source) == ("API_KEY", "https://keys.desk.test/v1/")
     assert [name for name, _ in found.requests.headers] == ["Accept", "X-Token", "X-Extra"]
@@ -143,7 +143,7 @@ def test_a_null_in_an_inherited_login_removes_what_the_rest_says(tmp_path: Path)
 
 
 def test_an_entry_without_a_blueprint_may_have_logins(tmp_path: Path) -> None:
-    """The same layers, for an API of one's own."""
+    """The same layers, for a blueprint of the product."""
     body = "".join(f"    {line}\n" for line in DESK.splitlines()[3:])
     assert integration(tmp_path, body + "    login: api_token\n").auth_mode == "API_KEY"
 

@@ -392,7 +392,7 @@ def test_good_header_names(name: str) -> None:
     ],
 )
 def test_bad_header_names(name: str, words: str) -> None:
-    """What is no token is refused, with the name that was probably meant."""
+    """What is not a token is refused, with the name that was probably meant."""
     with pytest.raises(TemplateProblem) as caught:
         check_header_name(name)
     assert caught.value.code == "E313"

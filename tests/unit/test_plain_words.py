@@ -1,7 +1,8 @@
 """A proof-reader: phrases that an English-speaking engineer stumbles over do not come back.
 
-It reads the strings and comments of the package, the docs, the connect page and the blueprints. Names in code
-and text in backticks are not prose. A new phrase goes into PHRASES with the words to use instead.
+It reads the strings and comments of the package, the docs, the connect page and the blueprints, and the
+docstrings and comments of tests and tools, whose other strings are data. Names in code and text in backticks
+are not prose. A new phrase goes into PHRASES with the words to use instead.
 """
 
 from __future__ import annotations
@@ -74,8 +75,11 @@ def prose_of(path: Path) -> Iterator[tuple[int, str]]:
     """The prose of a file, piece by piece, each with its first line."""
     text = path.read_text("utf-8")
     if path.suffix == ".py":
+        has_data = any(path.is_relative_to(ROOT / folder) for folder in TOOLS)
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type == tokenize.COMMENT or tokenize.tok_name[token.type] in PYTHON_STRINGS:
+            is_string = tokenize.tok_name[token.type] in PYTHON_STRINGS
+            is_prose = is_string and (token.string.startswith('"""') or not has_data)
+            if is_prose or token.type == tokenize.COMMENT:
                 yield token.start[0], CODE.sub(blank, token.string)
     elif path.suffix in {".js", ".html"}:
         for found in SCRIPT_PROSE.finditer(text):
@@ -85,6 +89,8 @@ def prose_of(path: Path) -> Iterator[tuple[int, str]]:
 
 
 PYTHON_STRINGS = {"STRING", "FSTRING_MIDDLE"}
+TOOLS = ("tests", "benchmarks", "tools")
+"""Folders in whose Python files only docstrings and comments are prose."""
 
 
 def blank(found: re.Match[str]) -> str:
@@ -119,15 +125,16 @@ def files() -> list[str]:
         "docs/how-to/*.md",
         "examples/*.md",
         "examples/**/*.py",
+        *(f"{folder}/**/*.py" for folder in TOOLS),
         "README.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
     )
-    found = {path for pattern in patterns for path in ROOT.glob(pattern)}
+    found = {path for pattern in patterns for path in ROOT.glob(pattern)} - {Path(__file__)}
     return sorted(path.relative_to(ROOT).as_posix() for path in found)
 
 
-@pytest.mark.parametrize("kind", ["nango_py", "blueprints", "docs", "examples", ""])
+@pytest.mark.parametrize("kind", ["nango_py", "blueprints", "docs", "examples", *TOOLS, ""])
 def test_files_are_written_in_plain_words(kind: str) -> None:
     """No phrase of the list is in the prose of a file of this folder."""
     names = [name for name in files() if name.rpartition("/")[0].split("/")[0] == kind]
@@ -164,6 +171,7 @@ def test_every_kind_of_file_is_read() -> None:
         "nango_py/client.py",
         "static/connect.js",
         "blueprints/slack",
+        "tests/conftest.py",
         "docs/security.md",
         "README.md",
     ):

@@ -95,7 +95,7 @@ BODIES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", BODIES, ids=lambda value: repr(value)[:40])
 def test_bodies_are_encoded_as_requests_does(options: dict[str, Any]) -> None:
-    """Bytes and content type are the same; an empty text or form is no body."""
+    """Bytes and content type are the same; an empty text or form sends no body."""
     wanted = prepared(method="POST", **options)
     plan = a_plan("POST", settings=PLAIN, **options)
     body = wanted.body.encode() if isinstance(wanted.body, str) else wanted.body

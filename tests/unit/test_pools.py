@@ -67,7 +67,7 @@ def test_the_most_recently_used_connection_of_a_host_is_taken() -> None:
 
 
 def test_an_old_or_unusable_connection_is_closed_and_not_taken() -> None:
-    """After 30 seconds, after its server has closed it, or with bytes that nobody asked for."""
+    """After 30 seconds, after its server has closed it, or with bytes that no request asked for."""
     idle, clock = idle_wires()
     old, surplus, good = Wire(), Wire(), Wire()
     idle.give_back("a", old)

@@ -35,7 +35,7 @@ def write(path: Path, text: str) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A product with one blueprint of its own."""
+    """A product with one blueprint."""
     (tmp_path / "blueprints").mkdir()
     write(tmp_path / "integrations.yaml", ENTRY)
     write(tmp_path / "blueprints" / "acme.v1.yaml", BLUEPRINT % "one")

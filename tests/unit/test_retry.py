@@ -194,7 +194,7 @@ def test_a_rule_repeats_an_unsafe_method_only_when_it_says_so() -> None:
 
 
 def test_a_rule_can_ask_for_a_refresh() -> None:
-    """An API may answer an expired token with 403."""
+    """An API may refuse an expired token with 403."""
     rule = {"when": {"status": 403}, "do": "refresh"}
     assert judged(rule, facts_of("403", refreshable=True)).action == "refresh"
 

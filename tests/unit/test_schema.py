@@ -314,7 +314,7 @@ def test_environment_placeholders_stand_for_text() -> None:
 
 
 def test_the_old_form_with_versions_is_accepted() -> None:
-    """`versions:` holds one body for each version; each is checked like a blueprint of its own."""
+    """`versions:` holds one body for each version; each is checked like a separate blueprint."""
     body = "{auth: {auth_mode: API_KEY}, requests: {base_url: https://h/}}"
     assert told(f"versions: {{v0: {body}, v1: {{extends: 'a:v0'}}}}") == []
     assert told("versions: {1: {}}".replace("1:", '"1":'))[0].startswith('1:12: error[E104]: the name "1"')

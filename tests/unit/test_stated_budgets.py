@@ -79,7 +79,7 @@ def test_a_family_that_is_missing_limits_nothing() -> None:
 
 
 def test_another_plan_has_another_counter() -> None:
-    """A limit that grows counts anew, by what the response says is left."""
+    """A limit that grows restarts its count, from what the response says is left."""
     api = Api(TOKENS)
     api.call(200, BOTH)
     api.call(200, {**BOTH, "X-Limit": "500", "X-Left": "300"})

@@ -109,7 +109,7 @@ def test_what_is_inherited_is_shown(tmp_path: Path) -> None:
 
 
 def test_the_first_login_is_shown(tmp_path: Path) -> None:
-    """Its mode and base URL are laid over those of the file, also if the file extends another."""
+    """Its mode and base URL override those of the file, also if the file extends another."""
     logins = (
         "logins:\n  user:\n    auth: {auth_mode: BASIC}\n    requests: {base_url: https://eu.acme.test/}\n"
         "  key:\n    auth: {auth_mode: API_KEY}\n"

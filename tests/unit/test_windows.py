@@ -89,7 +89,7 @@ def test_a_caller_that_never_comes_back_does_not_hold_the_line() -> None:
 
 
 def test_a_caller_that_comes_back_very_late_is_still_served() -> None:
-    """A booking that was dropped as lost is booked anew when its caller asks after all."""
+    """A booking that was dropped as lost is booked again when its caller asks after all."""
     clock = LimitClock(0.0)
     store = MemoryLimits(clock)
     spends = (Spend("k", (window(1, 1.0),)),)
@@ -191,7 +191,7 @@ def test_nothing_is_kept_of_a_connection_that_is_idle() -> None:
 
 
 def test_a_connection_in_use_is_not_forgotten() -> None:
-    """The sweep keeps what is on its way, what is booked, and what a window still sees."""
+    """The sweep keeps calls in flight, bookings, and whatever a window still counts."""
     clock = LimitClock(0.0)
     bookings = Bookings()
     day = (Spend("day", (window(2, 86400.0),)),)

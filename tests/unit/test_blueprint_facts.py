@@ -114,7 +114,7 @@ def test_a_warning_begins_90_days_before_a_change(folder: Path, today: str, days
     )
     assert [warning.code for warning in loaded.warnings] == ["W505"] * len(days)
     assert [day for day in ("2027-01-31", "2027-06-30") if day in str(loaded.warnings)] == days
-    assert ("Renew them. See https://base.test/keys" in str(loaded.warnings)) == (len(days) == 2)
+    assert ("Replace them. See https://base.test/keys" in str(loaded.warnings)) == (len(days) == 2)
 
 
 def test_the_cache_knows_the_days_on_which_warnings_begin(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nango_py.config.response_match import as_tuple
+from nango_py.config.values import as_tuple
 from nango_py.engine.upload import PIECE_BYTES
 from nango_py.errors import NangoError, printable
 

@@ -26,7 +26,7 @@ def format_status(status: Status) -> str:
 
 def format_limits(limits: Settings) -> str:
     """The rate limits on one line: the default windows, and the number of rules for single endpoints."""
-    from nango_py.config.response_match import as_tuple
+    from nango_py.config.values import as_tuple
 
     budgets = limits.get("budgets", ())
     words = [text for budget in budgets for text in _windows(budget.get("otherwise", ()))]
@@ -66,7 +66,7 @@ def _case_lines(cases: tuple[Settings, ...]) -> Iterator[str]:
 
 
 def _match(match: Settings) -> str:
-    from nango_py.config.response_match import as_tuple
+    from nango_py.config.values import as_tuple
 
     paths = [str(path) for path in as_tuple(match.get("path", ()))]
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
@@ -76,7 +76,7 @@ def _match(match: Settings) -> str:
 
 
 def _windows(windows: object) -> list[str]:
-    from nango_py.config.response_match import as_tuple
+    from nango_py.config.values import as_tuple
     from nango_py.limits.notation import parse_limit
 
     return [parse_limit(window).label for window in as_tuple(windows)]
@@ -90,7 +90,7 @@ def change_lines(blueprint: Blueprint) -> Iterator[str]:
 
 def source_lines(settings: Settings) -> Iterator[str]:
     """A line for each page that the file is from, with the day when it was read."""
-    from nango_py.config.response_match import as_tuple
+    from nango_py.config.values import as_tuple
 
     for source in settings.get("sources", ()):
         yield f"{source['read_on']}  {source['url']}  ({', '.join(map(str, as_tuple(source['covers'])))})"

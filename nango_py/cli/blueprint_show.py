@@ -47,7 +47,7 @@ def show(project: Project, name: str, is_resolved: bool) -> None:
             click.echo(line)
         return
     settings = blueprint.settings
-    others = catalogue.shadowed(blueprint.ref)
+    others = catalogue.shadowed_files(blueprint.ref)
     echo_fields({
         "blueprint": blueprint.ref,
         "title": blueprint.title,

@@ -185,7 +185,7 @@ class ProblemCollector:
             return
         # The file is wrong: what can be checked all the same is reported together with the rest.
         with suppress(ConfigError):
-            tree = catalogue.unchecked(ref, at)
+            tree = catalogue.read_unchecked(ref, at)
             self.report(check_statically(tree.settings, tree.origins) if tree is not None else ())
 
     def use(self, catalogue: Catalogue, refs: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ from nango_py.config.schema.validation import check_blueprint, check_merged
 from nango_py.config.values import MAPPINGS, freeze
 from nango_py.config.yaml.document import load_document
 from nango_py.config.yaml.folders import NAME, Folder, display_path, version_number
-from nango_py.config.yaml.merge import Origins, Sourced, sourced, with_nulls
+from nango_py.config.yaml.merge import Origins, Sourced, settings_at, with_nulls
 from nango_py.config.yaml.tree import Node
 from nango_py.errors import ConfigError, Position, Problem, nearest, printable
 from nango_py.record import field_names, replaced
@@ -152,7 +152,7 @@ class Catalogue:
         """
         return self._locate(ref, at, [])
 
-    def shadowed(self, ref: str) -> list[BlueprintRef]:
+    def shadowed_files(self, ref: str) -> list[BlueprintRef]:
         """The files of a `name:version` that an earlier folder shadows."""
         name, _, version = ref.partition(":")
         every = [
@@ -162,7 +162,7 @@ class Catalogue:
         ]
         return every[1:]
 
-    def unchecked(self, ref: str, at: Position) -> Sourced | None:
+    def read_unchecked(self, ref: str, at: Position) -> Sourced | None:
         """The settings of a blueprint's own file, which may be wrong; None if it has no mapping.
 
         Raises:
@@ -307,10 +307,10 @@ class Catalogue:
     def _load(self, ref: BlueprintRef) -> tuple[Document, Sourced]:
         key = (ref.path, ref.version)
         if key not in self._loaded:
-            self._loaded[key] = self._checked(ref)
+            self._loaded[key] = self._check_if_changed(ref)
         return self._loaded[key]
 
-    def _checked(self, ref: BlueprintRef) -> tuple[Document, Sourced]:
+    def _check_if_changed(self, ref: BlueprintRef) -> tuple[Document, Sourced]:
         """A file, checked now, or before by another catalogue if it has not changed since."""
         shown_as = display_path(ref.path)
         identity = identify(ref.path, time.time())
@@ -356,7 +356,7 @@ def _choose_login(tree: Sourced, login: str, at: Position) -> tuple[Sourced, str
 def _own_settings(document: Document, ref: BlueprintRef) -> Sourced:
     if "versions" not in document.data:
         return with_nulls(document)
-    whole = sourced(document)
+    whole = settings_at(document)
     shared = {key: whole.settings[key] for key in _SHARED_BY_VERSIONS if key in whole.settings}
     own = with_nulls(document, ("versions", ref.version))
     # Nulls stay, because they remove what an extended blueprint says.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, as_tuple
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -50,8 +50,5 @@ def idempotency_of(settings: Settings | None) -> Idempotency | None:
     place = next((place for place in (HEADER, PARAM, BODY) if block.get(place)), "")
     if not place:
         return None
-    methods = block.get("methods", ())
-    named = (methods,) if isinstance(methods, str) else methods
-    return Idempotency(
-        place, str.__str__(block[place]), frozenset(map(str.__str__, named)), str(block.get("form", "uuid"))
-    )
+    methods = frozenset(map(str.__str__, as_tuple(block.get("methods"))))
+    return Idempotency(place, str.__str__(block[place]), methods, str(block.get("form", "uuid")))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from nango_py.config.values import as_tuple
 from nango_py.record import field, record
 
 if TYPE_CHECKING:
@@ -109,15 +110,14 @@ class RequestMatch:
     def from_settings(cls, settings: Settings | None) -> RequestMatch:
         """The match of a block that passed the schema; None fits every request."""
         settings = settings or {}
-        method, path = settings.get("method", ()), settings.get("path", ())
         conditions = (
             Condition(source, str(name), value_texts(wanted, is_split=source == PARAMS))
             for source in (PARAMS, BODY, CONFIG)
             for name, wanted in settings.get(source, {}).items()
         )
         return cls(
-            frozenset(name.upper() for name in ((method,) if isinstance(method, str) else method)),
-            tuple(map(segments_of, (path,) if isinstance(path, str) else path)),
+            frozenset(name.upper() for name in as_tuple(settings.get("method"))),
+            tuple(map(segments_of, as_tuple(settings.get("path")))),
             tuple(conditions),
         )
 
@@ -154,7 +154,7 @@ class RequestMatch:
     def _covers_pattern(self, narrow: tuple[str, ...]) -> bool:
         return any(_pattern_covers(pattern, narrow) for pattern in self.patterns)
 
-    def captured(self, path: str) -> dict[str, str]:
+    def capture(self, path: str) -> dict[str, str]:
         """The segments of a fitting path by the `{name}` of its pattern, as they are sent."""
         pattern, segments = self._pattern_of(path) or (), segments_of(path)
         found: dict[str, str] = {}
@@ -330,7 +330,7 @@ class MatchTable:
     def _candidates(self, facts: RequestFacts) -> Sequence[int]:
         """The matches whose path fits, and of those that ask for a certain value, the ones that get it."""
         others, by_value = self._entries_of(facts.path)
-        return sorted({*others, *_asked_for(by_value, facts)}) if by_value else others
+        return sorted({*others, *_entries_asking_for(by_value, facts)}) if by_value else others
 
     def _find_entries(
         self, path: str
@@ -340,7 +340,7 @@ class MatchTable:
         return tuple(others), tuple(item for entries in found for item in entries.by_value.items())
 
 
-def _asked_for(
+def _entries_asking_for(
     by_value: Iterable[tuple[tuple[str, str], Mapping[str, list[int]]]], facts: RequestFacts
 ) -> Iterator[int]:
     """The numbers of the entries that ask for a value that the request has."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from nango_py.config.request_match import path_fits, segments_of
+from nango_py.config.values import as_tuple
 from nango_py.json_path import search_json
 from nango_py.record import record
 
@@ -93,13 +94,6 @@ class ResponseMatch:
 def describe_when(settings: Settings) -> str:
     """The words of a `when:` block, for explain()."""
     return " ".join(str(part) for key, value in settings.items() for part in (key, *as_tuple(value)))
-
-
-def as_tuple(value: object) -> tuple[object, ...]:
-    """The entries of a value that may be a list or one entry; () for None."""
-    if value is None:
-        return ()
-    return tuple(value) if isinstance(value, list | tuple) else (value,)
 
 
 def _matches_header(value: str | None, wanted: str | None) -> bool:

@@ -35,6 +35,13 @@ def list_at(value: object, *path: str) -> Sequence[Any]:
     return value if isinstance(value, list | tuple) else ()
 
 
+def as_tuple(value: object) -> tuple[Any, ...]:
+    """The entries of a value that may be a list or one entry; () for None."""
+    if value is None:
+        return ()
+    return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
 class EnvironmentText(str):
     """Text that came from the environment. It is never parsed as a template and never shown.
 

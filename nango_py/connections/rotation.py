@@ -34,8 +34,7 @@ class Progress(Protocol):
 def replace_key(database: SealedDatabase, place: Path, progress: Progress | None = None) -> int:
     """Add a new key to the key file, seal every row with it, and remove the older keys.
 
-    Safe to interrupt at any moment: the next run first finishes the interrupted rotation and adds no further
-        key.
+    Safe to interrupt at any moment: the next run finishes the interrupted rotation and adds no further key.
     For keys from the environment, change `NANGO_ENCRYPTION_KEYS` and call `rotate` instead.
 
     Args:

@@ -369,7 +369,7 @@ class PageWalk:
     def _changes_after(self, page: ParsedPage) -> JsonObject | None:
         """What the request for the next page changes. URLs stay in this frame."""
         sent = page.sent_page
-        target = self._paginator.following(page, self._requests.params(sent))
+        target = self._paginator.request_after(page, self._requests.params(sent))
         if target is None:
             return None
         link = self._requests.stored_link(sent, target.url) if target.url else ""

@@ -14,8 +14,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.request_match import BODY, PARAMS, MatchTable, RequestFacts, RequestMatch, segments_of
-from nango_py.config.response_match import ResponseMatch, as_tuple, describe_when
+from nango_py.config.response_match import ResponseMatch, describe_when
 from nango_py.config.template.filters import TemplateProblem
+from nango_py.config.values import as_tuple
 from nango_py.errors import printable
 from nango_py.limits.counting.calendar_periods import get_time_zone
 from nango_py.limits.key_names import CounterKey, budget_number
@@ -262,7 +263,7 @@ class RateLimits:
         names = {
             **variables,
             "method": method, "path": path, "endpoint": pattern or endpoint_of(path),
-            "segment": _Segments(case.match.captured(path)),
+            "segment": _Segments(case.match.capture(path)),
         }  # fmt: skip
         return budget.suffixes(case, names, has_pattern=bool(pattern))
 
@@ -393,8 +394,7 @@ def _parse_budget(
 
 def _states_limits(families: Settings | Iterable[Settings] | None) -> bool:
     """Whether headers of a budget state its limits."""
-    rows = families if isinstance(families, list | tuple) else (families,)
-    return any(row is not None and "limit" in row for row in rows)
+    return any("limit" in row for row in as_tuple(families))
 
 
 def _parse_cap(most: int | None) -> InFlight | None:

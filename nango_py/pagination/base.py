@@ -220,7 +220,7 @@ class Paginator:
         is_missing = found is None or (found is body and not isinstance(body, list))
         return tuple(find_lists(body)) if is_missing else ()
 
-    def following(self, page: Page, params: Params) -> NextRequest | None:
+    def request_after(self, page: Page, params: Params) -> NextRequest | None:
         """The request after the one with `params`, whose response is `page`; None after the last page.
 
         Raises:

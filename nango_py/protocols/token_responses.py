@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qsl
 
+from nango_py.config.values import as_tuple
 from nango_py.json_path import search_json
 from nango_py.json_types import is_deeper_than, is_text_deeper_than
 from nango_py.protocols.refusals import GRANT, TRANSIENT, read_refusal
@@ -86,10 +87,10 @@ def is_error_body(body: Mapping[str, JsonValue]) -> bool:
 def raise_if_ended(response: TokenResponse, body: JsonValue, context: TokenContext) -> None:
     """Raise TokenRefused if the blueprint's `grant_ended` names this response."""
     for condition in context.settings.get("grant_ended") or ():
-        statuses = condition.get("status", response.status)
+        statuses = as_tuple(condition.get("status", response.status))
         wanted = condition.get("json")
         if (
-            response.status in (statuses if isinstance(statuses, list | tuple) else (statuses,))
+            response.status in statuses
             and str(condition.get("body_contains", "")).encode() in response.body
             and (
                 wanted is None

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from nango_py.config.response_match import as_tuple
+from nango_py.config.values import as_tuple
 from nango_py.json_types import as_object
 from nango_py.record import record
 from nango_py.sandbox.expressions import pieces, unwrap

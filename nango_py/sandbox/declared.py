@@ -8,7 +8,7 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
-from nango_py.config.response_match import as_tuple
+from nango_py.config.values import as_tuple
 from nango_py.record import record
 from nango_py.sandbox.action_routes import action_routes
 from nango_py.sandbox.expressions import pieces, unwrap

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from nango_py.config.values import as_tuple
 from nango_py.json_path import search_json
 from nango_py.record import replaced
 from nango_py.sandbox.budgets import label_of
@@ -129,8 +130,7 @@ def _choose(
 
 def _as_described(response: SandboxResponse, when: Settings) -> SandboxResponse:
     """The response, changed so that the conditions of a `when` hold."""
-    declared = when.get("status")
-    statuses = declared if isinstance(declared, list | tuple) else [declared]
+    statuses = as_tuple(when.get("status"))
     status = next((each for each in statuses if isinstance(each, int)), _TOO_MANY_REQUESTS)
     header: str | Settings = when.get("header") or {}
     named = {header: "1"} if isinstance(header, str) else dict(header)

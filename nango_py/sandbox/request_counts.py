@@ -397,7 +397,7 @@ class RequestCounts:
                 "endpoint": (
                     case.match.pattern_of(facts.path) or self._route_of(facts.path) or endpoint_of(facts.path)
                 ),
-                "segment": case.match.captured(facts.path),
+                "segment": case.match.capture(facts.path),
                 "params": facts.params,
                 "body": facts.body,
                 "user_id": account,

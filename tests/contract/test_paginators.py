@@ -322,34 +322,36 @@ def test_a_short_page_is_not_the_last_one() -> None:
     with_flag = paginator_of("offset", has_more="more")
     asked = (("offset", "10"), ("limit", "100"))
     following = NextRequest(params=(("offset", 12),))
-    assert with_flag.following(a_page({"data": [1, 2], "more": True}), asked) == following
-    assert with_flag.following(a_page({"data": [1, 2], "more": False}), asked) is None
-    assert paginator_of("offset").following(a_page({"data": [1, 2]}), asked) == following
-    assert paginator_of("offset").following(a_page({"data": []}), asked) is None
+    assert with_flag.request_after(a_page({"data": [1, 2], "more": True}), asked) == following
+    assert with_flag.request_after(a_page({"data": [1, 2], "more": False}), asked) is None
+    assert paginator_of("offset").request_after(a_page({"data": [1, 2]}), asked) == following
+    assert paginator_of("offset").request_after(a_page({"data": []}), asked) is None
     with_total = paginator_of("offset", total="total")
-    assert with_total.following(a_page({"data": [1, 2], "total": 13}), asked) == following
-    assert with_total.following(a_page({"data": [1, 2], "total": 12}), asked) is None
+    assert with_total.request_after(a_page({"data": [1, 2], "total": 13}), asked) == following
+    assert with_total.request_after(a_page({"data": [1, 2], "total": 12}), asked) is None
 
 
 def test_page_numbers_stop_at_total_pages() -> None:
     """No empty page is requested after the last of `total_pages`, also if pages start at 0."""
     counted = paginator_of("page", total_pages="pages")
     page = a_page({"items": [1], "pages": 3})
-    assert counted.following(page, (("page", "2"),)) == NextRequest(params=(("page", 3),))
-    assert counted.following(page, (("page", "3"),)) is None
+    assert counted.request_after(page, (("page", "2"),)) == NextRequest(params=(("page", 3),))
+    assert counted.request_after(page, (("page", "3"),)) is None
     from_zero = paginator_of("page", total_pages="pages", start=0)
-    assert from_zero.following(page, (("page", "1"),)) == NextRequest(params=(("page", 2),))
-    assert from_zero.following(page, (("page", "2"),)) is None
+    assert from_zero.request_after(page, (("page", "1"),)) == NextRequest(params=(("page", 2),))
+    assert from_zero.request_after(page, (("page", "2"),)) is None
 
 
 def test_the_flag_decides_where_a_cursor_is_always_there() -> None:
     """GraphQL's `endCursor` is there on the last page too; without a cursor `has_more` is a contradiction."""
     paginator = paginator_of("cursor", has_more="more")
     page = {"items": [1], "meta": {"next": "c2"}}
-    assert paginator.following(a_page({**page, "more": True}), ()) == NextRequest(params=(("cursor", "c2"),))
-    assert paginator.following(a_page({**page, "more": False}), ()) is None
+    assert paginator.request_after(a_page({**page, "more": True}), ()) == NextRequest(
+        params=(("cursor", "c2"),)
+    )
+    assert paginator.request_after(a_page({**page, "more": False}), ()) is None
     with pytest.raises(UnreadablePage, match="more"):
-        paginator.following(a_page({"items": [1], "more": True}), ())
+        paginator.request_after(a_page({"items": [1], "more": True}), ())
 
 
 def test_the_page_size_is_requested() -> None:

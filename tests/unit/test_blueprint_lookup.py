@@ -10,7 +10,7 @@ import pytest
 from nango_py.config.catalogue import Catalogue, open_catalogue, shipped_folder
 from nango_py.config.loading import load_configuration
 from nango_py.config.yaml.document import parse_document
-from nango_py.config.yaml.merge import Sourced, merge, sourced, with_nulls
+from nango_py.config.yaml.merge import Sourced, merge, settings_at, with_nulls
 from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def test_the_first_folder_that_has_a_version_gives_it(tmp_path: Path) -> None:
     found = catalogue.find("a:v0", AT)
     assert (found.title, found.layer, found.ref) == ("local", "local", "a:v0")
     assert found.source == tmp_path / "local" / "a.v0.yaml"
-    assert [(ref.layer, ref.path.parent.name) for ref in catalogue.shadowed("a:v0")] == [
+    assert [(ref.layer, ref.path.parent.name) for ref in catalogue.shadowed_files("a:v0")] == [
         ("path", "path"),
         ("shipped", "shipped"),
     ]
@@ -53,7 +53,7 @@ def test_the_first_folder_that_has_a_version_gives_it(tmp_path: Path) -> None:
         ("a", "v0", "local"),
         ("a", "v1", "shipped"),
     ]
-    assert catalogue.shadowed("a:v1") == []
+    assert catalogue.shadowed_files("a:v1") == []
 
 
 def test_a_name_alone_means_the_newest_and_warns(tmp_path: Path) -> None:
@@ -332,7 +332,7 @@ def test_a_broken_file_is_an_error_of_a_product_that_does_not_name_it(tmp_path: 
 
 def test_merging_changes_neither_side_and_keeps_places() -> None:
     """The upper side wins, its nulls remove, lists are replaced; places follow the values."""
-    base = sourced(parse_document("a: {x: 1, y: {z: [1, 2]}, n: null}\nb: [1]\n", "base"))
+    base = settings_at(parse_document("a: {x: 1, y: {z: [1, 2]}, n: null}\nb: [1]\n", "base"))
     over = with_nulls(
         parse_document("a: {y: {z: [3], w: null}, x: null, new: {p: null, q: 1}}\nb: {c: 1}\n", "over")
     )

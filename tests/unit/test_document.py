@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nango_py.config.yaml.document import document_from_python, load_document, parse_document
-from nango_py.config.yaml.merge import sourced
+from nango_py.config.yaml.merge import settings_at
 from nango_py.errors import ConfigError, Position, Problem
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def test_any_bytes_are_a_document_or_a_config_error(text: bytes | str) -> None:
     places: list[Position] = []
     try:
         document = parse_document(text, "i")
-        places = [document.position(path) for path in sourced(document).origins]
+        places = [document.position(path) for path in settings_at(document).origins]
     except ConfigError as error:
         problems = error.problems
     assert places or problems

@@ -104,7 +104,7 @@ def test_one_of_several_paths_is_enough() -> None:
     assert table.first(RequestFacts("POST", "tags")) is None
     paths = ("lists/7/items", "lists/7/other", "tags", "other")
     assert [match.pattern_of(path) for path in paths] == ["lists/{id}/items", "lists/*/**", "tags", ""]
-    assert [match.captured(path) for path in paths] == [{"id": "7"}, {}, {}, {}]
+    assert [match.capture(path) for path in paths] == [{"id": "7"}, {}, {}, {}]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_one_of_several_paths_is_enough() -> None:
 )
 def test_named_segments_are_captured(pattern: str, path: str, captured: dict[str, str]) -> None:
     """By name, as they are sent; of two with one name the first."""
-    assert RequestMatch.from_settings({"path": pattern}).captured(path) == captured
+    assert RequestMatch.from_settings({"path": pattern}).capture(path) == captured
 
 
 def test_the_table_finds_what_each_match_says() -> None:

@@ -11,7 +11,7 @@ from nango_py.config.schema.field_patterns import matches_pattern, pattern_fault
 from nango_py.config.schema.lint_pagination import lint_pagination
 from nango_py.config.schema.lint_requests import check_requests
 from nango_py.config.urls.hosts import is_network
-from nango_py.config.values import MAPPINGS, list_at, mapping_at
+from nango_py.config.values import MAPPINGS, as_tuple, list_at, mapping_at
 from nango_py.errors import MAX_PROBLEMS, Problem, nearest, printable
 from nango_py.registry import AUTH_MODES
 
@@ -114,7 +114,7 @@ def _check_budgets(settings: Settings, locator: Located) -> Iterator[Problem]:
         closes = refusal.get("closes") if isinstance(refusal, MAPPINGS) else None
         place = ("rate_limits", "refusals", index, "closes")
         is_list = isinstance(closes, list | tuple)
-        for number, name in enumerate(closes if isinstance(closes, list | tuple) else (closes,)):
+        for number, name in enumerate(as_tuple(closes)):
             if isinstance(name, str) and name not in names:
                 where = locator.position((*place, number) if is_list else place)
                 near = nearest(name, names)
@@ -126,29 +126,21 @@ def _check_budgets(settings: Settings, locator: Located) -> Iterator[Problem]:
 def _refused_names(limits: Settings) -> Iterator[str]:
     """The names of the budgets that refusals close; these need no limits."""
     for refusal in list_at(limits, "refusals"):
-        closes = mapping_at(refusal).get("closes")
-        yield from map(str, closes if isinstance(closes, list | tuple) else (closes,))
+        yield from map(str, as_tuple(mapping_at(refusal).get("closes")))
 
 
 def _check_has_limits(budget: Settings, locator: Located, path: Path) -> Iterator[Problem]:
     cases = [mapping_at(case) for case in list_at(budget, "cases")]
-    families = budget.get("headers")
-    rows = families if isinstance(families, list | tuple) else (families,)
     has_limits = (
         any(not case.keys().isdisjoint(("windows", "max_in_flight")) for case in cases)
         or not budget.keys().isdisjoint(("otherwise", "max_in_flight"))
-        or any("limit" in mapping_at(row) for row in rows)
+        or any("limit" in mapping_at(row) for row in as_tuple(budget.get("headers")))
     )
     if len(budget) > 1 and not has_limits:
         help_ = "or name the budget in refusals"
         where = locator.position(path)
-        yield Problem(
-            where,
-            "E203",
-            "the budget has no limits",
-            "expected windows or otherwise, or headers with limit",
-            help_,
-        )
+        expected = "expected windows or otherwise, or headers with limit"
+        yield Problem(where, "E203", "the budget has no limits", expected, help_)
 
 
 def _check_family_windows(budget: object, locator: Located, path: Path) -> Iterator[Problem]:
@@ -162,7 +154,7 @@ def _check_family_windows(budget: object, locator: Located, path: Path) -> Itera
     windows = [window for row in rows for window in list_at(row)]
     families = budget.get("headers")
     is_list = isinstance(families, list | tuple)
-    for number, family in enumerate(families if isinstance(families, list | tuple) else (families,)):
+    for number, family in enumerate(as_tuple(families)):
         window = mapping_at(family).get("window")
         if window is not None and window not in windows:
             place = (*path, "headers", *((number,) if is_list else ()), "window")
@@ -178,8 +170,7 @@ def _check_repeated_posts(settings: Settings, locator: Located) -> Iterator[Prob
         return
     for index, rule in enumerate(list_at(retries, "rules")):
         block = "match" if "method" in mapping_at(rule, "match") else "when"
-        methods = mapping_at(rule, block).get("method")
-        named = methods if isinstance(methods, list | tuple) else (methods,)
+        named = as_tuple(mapping_at(rule, block).get("method"))
         repeated = [method for method in ("POST", "PATCH") if method in named]
         if repeated and rule.get("do") == "retry" and rule.get("allow_duplicate_posts") is not True:
             where = locator.key_position(("retries", "rules", index, block, "method"))
@@ -211,9 +202,8 @@ def _check_days(settings: Settings, locator: Located) -> Iterator[Problem]:
     for path, window in _calendar_periods(mapping_at(settings, "rate_limits").get("budgets")):
         if "per_seconds" in window:
             where = locator.key_position((*path, "per_seconds"))
-            yield Problem(
-                where, "E204", "a calendar period has no per_seconds", "", "remove per or per_seconds"
-            )
+            what = "a calendar period has no per_seconds"
+            yield Problem(where, "E204", what, "", "remove per or per_seconds")
         zone = window.get("time_zone")
         if isinstance(zone, str) and "${" not in zone and not _is_time_zone(zone):
             what = f'unknown time zone "{printable(zone, 64)}"'

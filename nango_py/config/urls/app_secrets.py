@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.urls.hosts import ROOT, iter_texts, whole_host
+from nango_py.config.values import as_tuple
 from nango_py.errors import Problem
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _walk_members(value: Settings) -> Iterator[tuple[str, object]]:
     """The items of a mapping, and of the mappings in its lists."""
     for key, member in value.items():
         yield key, member
-        for part in member if isinstance(member, list | tuple) else (member,):
+        for part in as_tuple(member):
             if hasattr(part, "items"):
                 yield from part.items()
 

@@ -65,7 +65,7 @@ class Folder:
 
     def names(self) -> Iterator[str]:
         """The names of all blueprints that have a file."""
-        return iter(self._listed())
+        return iter(self._list_once())
 
     def versions(self, name: str) -> dict[str, Path]:
         """The file of each version of a blueprint.
@@ -75,7 +75,7 @@ class Folder:
                 or a file without a version in its name does not define one.
         """
         found: dict[str, Path] = {}
-        for named, path in self._listed().get(name, ()):
+        for named, path in self._list_once().get(name, ()):
             for version in (named,) if named is not None else self._versions_in(path):
                 if version in found:
                     what = f"{name}:{version} defined twice: {display_path(found[version])} and "
@@ -86,12 +86,12 @@ class Folder:
 
     def doubtful_names(self) -> list[str]:
         """The names of blueprints whose `versions` may be wrong: the names of their files do not suffice."""
-        self._listed()
+        self._list_once()
         return self._doubtful
 
     def has_loose_files(self, name: str) -> bool:
         """Whether a blueprint has a file without a version in its name."""
-        return any(named is None for named, _ in self._listed().get(name, ()))
+        return any(named is None for named, _ in self._list_once().get(name, ()))
 
     def loose_documents(self) -> dict[Path, Document]:
         """The files that were read to find out their versions."""
@@ -104,10 +104,10 @@ class Folder:
             return [
                 Problem(Position(display_path(self.path)), "W102", "the folder does not exist", "", help_)
             ]
-        self._listed()
+        self._list_once()
         return [problem for name in self._other_names for problem in self._check_name(name)]
 
-    def _listed(self) -> dict[str, list[tuple[str | None, Path]]]:
+    def _list_once(self) -> dict[str, list[tuple[str | None, Path]]]:
         """The version in the name, and the path, of each file by the name of its blueprint."""
         if self._names is not None:
             return self._files

@@ -107,7 +107,7 @@ def with_nulls(document: Document, path: Path = ()) -> Sourced:
     return Sourced(tree if isinstance(tree, MAPPINGS) else {}, origins)
 
 
-def sourced(document: Document, path: Path = ()) -> Sourced:
+def settings_at(document: Document, path: Path = ()) -> Sourced:
     """The mapping at `path` of a document without the keys that are null."""
     return without_nulls(with_nulls(document, path))
 

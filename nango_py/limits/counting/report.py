@@ -44,7 +44,7 @@ class Report:
         """The moment after which entries of the log count at a moment."""
         return self.since if moment < self.until else self.reported_at
 
-    def moved(self, seconds: float) -> Report:
+    def shift(self, seconds: float) -> Report:
         """The same on a clock that is ahead by this number of seconds."""
         return Report(self.others, self.until + seconds, self.since + seconds, self.reported_at + seconds)
 

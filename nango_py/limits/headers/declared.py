@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from nango_py.config.values import as_tuple
 from nango_py.json_path import search_json
 from nango_py.limits.headers.dialects import LimitStatus, declared_name, parse_declared
 from nango_py.limits.headers.header_values import (
@@ -109,11 +110,9 @@ class DeclaredLimits:
 
 
 def _places(entries: Any, number: int | None) -> tuple[Place, ...]:
-    if not entries:
-        return ()
-    rows = entries if isinstance(entries, list | tuple) else (entries,)
     return tuple(
-        Place(row, number, parse_limit(row["window"]).label if "window" in row else "") for row in rows
+        Place(row, number, parse_limit(row["window"]).label if "window" in row else "")
+        for row in as_tuple(entries)
     )
 
 

@@ -241,7 +241,7 @@ class StoredMeter:
         _load_log(meter, state["log"], shift)
         meter.levels = {label: (level, since + shift) for label, (level, since) in state["levels"].items()}
         meter.reports = {
-            label: Report(**fields).moved(shift) for label, fields in state.get("reports", {}).items()
+            label: Report(**fields).shift(shift) for label, fields in state.get("reports", {}).items()
         }
         for name, order, sent, cost in state["in_flight"]:
             booking = bookings.setdefault(name, StoredBooking(order, (), (), name, ""))

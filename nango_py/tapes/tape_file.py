@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, TypeAlias
 
-from nango_py.config.yaml.document import load_document
+from nango_py.config.yaml.document import MAX_BYTES, load_document
 from nango_py.database.private_files import replace_file
 from nango_py.errors import TapeError
 from nango_py.record import record
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Pairs: TypeAlias = tuple[tuple[str, str], ...]
 
 VERSION = 1
+SIZE_FACTOR = 64
+"""How many times larger than a file of settings a tape may be: 64 MiB."""
+
 _HEAD = "# Recorded by nango_py; secrets are replaced by ***.\n"
 _UNPRINTABLE = re.compile("[\x7f-\x9f\ud800-\udfff\ufeff\ufffe\uffff\u2028\u2029]")
 _FAILURES = frozenset(
@@ -61,10 +64,14 @@ def save_tape(path: Path, calls: list[TapedCall]) -> None:
     """Write a tape, readable by its owner only; readers see the old or the new one.
 
     Raises:
-        TapeError: it cannot be written.
+        TapeError: it cannot be written, or would be too large to be read.
     """
     text = "".join((_HEAD, f"tape: {VERSION}\n", "calls:\n" if calls else "calls: []\n", *map(_write, calls)))
-    reason = ""
+    size, reason = len(text.encode()), ""
+    if size > MAX_BYTES * SIZE_FACTOR:
+        raise TapeError(
+            f"the tape {path} would have {size} bytes; at most {MAX_BYTES * SIZE_FACTOR} can be read"
+        )
     try:
         replace_file(path, Secret(text))
     except OSError as error:
@@ -115,7 +122,7 @@ def load_tape(path: Path) -> list[TapedCall]:
         ConfigError: the file is missing, or is not YAML.
         TapeError: it is not a tape.
     """
-    data = load_document(path).data
+    data = load_document(path, size_factor=SIZE_FACTOR).data
     if not isinstance(data, dict) or data.get("tape") != VERSION or not isinstance(data.get("calls"), list):
         raise TapeError(f"{path} is not a tape; expected tape: {VERSION} and a list of calls")
     calls = []

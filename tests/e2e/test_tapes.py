@@ -206,6 +206,20 @@ def test_a_wrong_file_is_an_error(text: str, error: str, tmp_path: Path) -> None
         nango.replay(tmp_path / block).__enter__()
 
 
+def test_a_tape_may_be_larger_than_a_file_of_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is recorded can be replayed; what would be too large is refused when it is recorded."""
+    body = b'{"items": ["' + b"x" * 1_500_000 + b'"]}'
+    call = TapedCall(TapedRequest("GET", "u", (), b""), TapedResponse(200, "OK", (("A", "b"),), body))
+    save_tape(tmp_path / "tape.yaml", [call])
+    assert load_tape(tmp_path / "tape.yaml") == [call]
+    monkeypatch.setattr("nango_py.tapes.tape_file.SIZE_FACTOR", 1)
+    with pytest.raises(TapeError, match="would have"):
+        save_tape(tmp_path / "large.yaml", [call])
+    assert not (tmp_path / "large.yaml").exists()
+
+
 KEY = secret(1, "/Zürich+==")
 
 

@@ -39,6 +39,7 @@ def load_document(
     shown_as: str | None = None,
     problems: list[Problem] | None = None,
     if_missing: str = "",
+    size_factor: int = 1,
 ) -> Document:
     """The values of a file.
 
@@ -48,6 +49,7 @@ def load_document(
         problems: receives problems that concern one place only (a repeated key, a key that is not text), so
             that the rest of the file is checked too. By default they are raised.
         if_missing: what to do if the file is missing, for the message.
+        size_factor: how many times larger than a file of settings it may be.
 
     Raises:
         ConfigError: the file cannot be read, or is not one UTF-8 YAML document within the limits.
@@ -58,9 +60,9 @@ def load_document(
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
             failure = "not a regular file"
-        elif found.st_size <= MAX_BYTES:
+        elif found.st_size <= MAX_BYTES * size_factor:
             with path.open("rb") as opened:
-                raw = opened.read(MAX_BYTES + 1)
+                raw = opened.read(MAX_BYTES * size_factor + 1)
     except OSError as error:
         failure = (error.strerror or "cannot be read").lower()
         help_ = if_missing if isinstance(error, FileNotFoundError) else ""
@@ -68,24 +70,27 @@ def load_document(
         failure = "not a file name"
     if failure:
         raise ConfigError([Problem(Position(file), "E010", failure, help=help_)])
-    _check_size(file, max(found.st_size, len(raw)))
-    document = parse_document(raw, file, problems)
+    _check_size(file, max(found.st_size, len(raw)), size_factor)
+    document = parse_document(raw, file, problems, size_factor)
     if found.st_mode & stat.S_IWOTH:
         warning = Problem(Position(file), "W501", "other users can write this file", "", "chmod 600")
         return replaced(document, warnings=(warning, *document.warnings))
     return document
 
 
-def parse_document(text: str | bytes, file: str, problems: list[Problem] | None = None) -> Document:
+def parse_document(
+    text: str | bytes, file: str, problems: list[Problem] | None = None, size_factor: int = 1
+) -> Document:
     """The values of a YAML text; see `load_document` for the arguments and errors."""
-    _check_size(file, len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass")))
+    size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
+    _check_size(file, size, size_factor)
     decoded = _decode(text, file)
     control = _CONTROL.search(decoded)
     if control is not None:
         what = f"control character U+{ord(control[0]):04X}"
         raise ConfigError([Problem(_at(file, decoded, control.start()), "E004", what, "plain text only")])
     collected = problems if problems is not None else []
-    reader = Reader(file, collected)
+    reader = Reader(file, collected, MAX_VALUES * size_factor)
     failure = _read(reader, decoded)
     if failure is not None:
         raise ConfigError([*collected, failure])
@@ -238,9 +243,11 @@ def _decode(text: str | bytes, file: str) -> str:
     raise ConfigError([problem])
 
 
-def _check_size(file: str, size: int) -> None:
-    if size > MAX_BYTES:
-        raise ConfigError([Problem(Position(file), "E008", f"{size} bytes", f"limit is {MAX_BYTES}")])
+def _check_size(file: str, size: int, factor: int) -> None:
+    if size > MAX_BYTES * factor:
+        raise ConfigError(
+            [Problem(Position(file), "E008", f"{size} bytes", f"limit is {MAX_BYTES * factor}")]
+        )
 
 
 def _at(file: str, text: str, offset: int) -> Position:

@@ -111,6 +111,11 @@ class _Frame:
 class Reader:
     """Reads the events of one document.
 
+    Args:
+        file: its name, for messages.
+        problems: see below.
+        max_values: the most values, aliases expanded.
+
     Attributes:
         root: the tree; None if there was no document.
         problems: what is wrong in one place only; reading continued after each.
@@ -118,8 +123,9 @@ class Reader:
         has_infinity: whether a number is infinite or not a number.
     """
 
-    def __init__(self, file: str, problems: list[Problem]) -> None:
+    def __init__(self, file: str, problems: list[Problem], max_values: int = MAX_VALUES) -> None:
         self.file = file
+        self._max_values = max_values
         self.problems = problems
         self.root: Node | None = None
         self.last_quoted: Event | None = None
@@ -186,7 +192,7 @@ class Reader:
         mark = event.start_mark
         node = Node(self.file, mark.line + 1, mark.column + 1, value, text if plain else "")
         self._values += 1
-        if self._values > MAX_VALUES:
+        if self._values > self._max_values:
             raise self._too_many(event)
         if event.anchor is not None:
             self._anchors[event.anchor] = (node, 1, 0)
@@ -223,7 +229,7 @@ class Reader:
             self._apply_tag(event, value)
         node = Node(self.file, event.start_mark.line + 1, event.start_mark.column + 1, value)
         self._values += 1
-        if self._values > MAX_VALUES:
+        if self._values > self._max_values:
             raise self._too_many(event)
         if event.anchor is not None:
             self._anchors.pop(event.anchor, None)
@@ -255,7 +261,7 @@ class Reader:
             raise self._stop(event, "E002", f'no value is anchored as "&{name}"')
         node, size, height = self._anchors[event.anchor]
         self._values += size
-        if self._values > MAX_VALUES:
+        if self._values > self._max_values:
             raise self._too_many(event, "aliases expand to more than")
         if len(self._open) + height > MAX_DEPTH:
             raise self._stop(event, "E007", f"nested deeper than {MAX_DEPTH} levels")
@@ -266,7 +272,7 @@ class Reader:
             self.root = node
 
     def _too_many(self, event: Event, words: str = "more than") -> StopError:
-        return self._stop(event, "E006", f"{words} {MAX_VALUES} values")
+        return self._stop(event, "E006", f"{words} {self._max_values} values")
 
     def _apply_tag(self, event: Event, value: object) -> object:
         """The value with the type of its core tag; any other tag stops reading."""

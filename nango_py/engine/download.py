@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WHOLE = frozenset({200, 201, 203})
 PARTIAL = 206
 NO_REST = 416
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
 
 
 class PartialFile:
@@ -70,9 +71,22 @@ class PartialFile:
         self._total = self._written + int(announced) if is_decoded_size else None
 
     def fits(self, response: Response) -> bool:
-        """Whether a partial response continues where this file ends."""
-        found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        return self._written > 0 and found is not None and int(found[1]) == self._written
+        """Whether a partial response is the whole rest of the same body, from where this file ends.
+
+        A server that ignores If-Range may send a part of another one (RFC 9110 section 15.3.7).
+        """
+        headers = response.headers
+        found = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+        if not self._written or found is None or "content-encoding" in headers:
+            return False
+        first, last = int(found[1]), int(found[2])
+        total = self._total if found[3] == "*" else int(found[3])
+        return (
+            (first, last + 1) == (self._written, total)
+            and self._total in {None, total}
+            and headers.get("ETag", self._validator) == self._validator
+            and headers.get("Content-Length", str(last + 1 - first)) == str(last + 1 - first)
+        )
 
     def forget(self) -> None:
         """Request the whole body the next time."""

@@ -370,10 +370,10 @@ WHOLE = b"0123456789abcdef" * (UNIT // 4)
 RANGES = {"ETag": '"v1"', "Accept-Ranges": "bytes"}
 
 
-def part(begin: int) -> bytes:
+def part(begin: int, end: int = 4, total: str = str(4 * UNIT), **headers: str) -> bytes:
     """The part of WHOLE from that unit on."""
-    place = f"bytes {begin * UNIT}-{4 * UNIT - 1}/{4 * UNIT}"
-    return response(WHOLE[begin * UNIT :], 206, headers={"Content-Range": place})
+    place = f"bytes {begin * UNIT}-{end * UNIT - 1}/{total}"
+    return response(WHOLE[begin * UNIT : end * UNIT], 206, headers={"Content-Range": place, **headers})
 
 
 BROKEN = response(WHOLE, headers=RANGES)[: -2 * UNIT]
@@ -384,6 +384,17 @@ CONTINUED: dict[str, tuple[list[Any], list[bool]]] = {
     "continued": ([BROKEN, part(2)], [False, True]),
     "changed meanwhile": ([BROKEN, response(WHOLE, headers=RANGES)], [False, True]),
     "another part": ([BROKEN, part(1), response(WHOLE)], [False, True, False]),
+    "the rest of another tag": ([BROKEN, part(2, ETag='"v2"'), response(WHOLE)], [False, True, False]),
+    "the rest of another size": (
+        [BROKEN, part(2, total=str(9 * UNIT)), response(WHOLE)],
+        [False, True, False],
+    ),
+    "less than the rest": ([BROKEN, part(2, 3), response(WHOLE)], [False, True, False]),
+    "a compressed rest": (
+        [BROKEN, part(2, **{"Content-Encoding": "gzip"}), response(WHOLE)],
+        [False, True, False],
+    ),
+    "of unknown size": ([BROKEN, part(2, total="*", ETag='"v1"')], [False, True]),
     "no such part": ([BROKEN, response(b"", 416), response(WHOLE)], [False, True, False]),
     "broken twice": ([BROKEN, part(2)[:-UNIT], part(3)], [False, True, True]),
     "a weak tag": ([WEAK, response(WHOLE)], [False, False]),

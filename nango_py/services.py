@@ -293,11 +293,7 @@ class Services:
 
     @property
     def database_url(self) -> Secret:
-        """The URL of the database."""
-        return self._resolve_database_url()
-
-    def _resolve_database_url(self) -> Secret:
-        # The URL may hold a password, so no frame keeps it as text.
+        """The URL of the database. It may hold a password, so no frame keeps it as text."""
         if self._database_url is not None:
             return self._database_url
         configured = self.configuration.config.database_url
@@ -308,13 +304,10 @@ class Services:
         from nango_py.connections.store import open_store
         from nango_py.database.opening import sqlite_file
 
-        url = self._resolve_database_url()
+        url = self.database_url
         file = sqlite_file(url.reveal())
         place = self._files.folder / ".nango" if file is None else find_key_file(file)
         return open_store(url, load_keyring(with_keys(self._environ, self._keys), place), self.clock)
-
-    def _remember(self, connection: Connection) -> None:
-        self.cache.put(connection)
 
     def _open_transport(self) -> Transport:
         from nango_py.transport.sync_transport import Transport
@@ -326,7 +319,7 @@ class Services:
     def _open_tokens(self) -> LeasedTokenRefresher:
         seconds = self.configuration.config.token_timeout_seconds
         self._transport.get()  # imported now, also for async executors: an import within a call may fail
-        return LeasedTokenRefresher(self._store.get, self._transport.get, self._remember, self.clock, seconds)
+        return LeasedTokenRefresher(self._store.get, self._transport.get, self.cache.put, self.clock, seconds)
 
     def _open_async_transport(self) -> AsyncTransport:
         from nango_py.transport.async_transport import AsyncTransport
@@ -338,10 +331,10 @@ class Services:
     def _open_learning(self) -> Learning:
         from nango_py.limits.stores.opening import process_memory
 
-        return process_memory(self._resolve_database_url(), self.clock).learning
+        return process_memory(self.database_url, self.clock).learning
 
     def _open_limits(self) -> LimitStore:
         from nango_py.limits.stores.opening import open_limits
 
         url = Secret(self.configuration.config.rate_limit_store)
-        return open_limits(url, self._resolve_database_url(), self.clock)
+        return open_limits(url, self.database_url, self.clock)

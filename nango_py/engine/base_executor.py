@@ -381,7 +381,7 @@ class BaseExecutor(ABC, Generic[Result]):
         response = await self._run(call)
         is_error = call.attempts[-1].action in UNWANTED and not walk.accepts(response)
         if walk.of_graphql is not None:
-            read_data(runtime, response, call.plan, is_error=is_error)
+            read_data(response, call.plan, runtime.provider_error, is_error=is_error)
         elif is_error:
             raise runtime.provider_error(response, call.plan)
         return walk.add_page(response)
@@ -398,7 +398,7 @@ class BaseExecutor(ABC, Generic[Result]):
         call = await self._prepare("POST", path, of_call, deadline_seconds, adapt)
         response = await self._run(call)
         is_error = call.attempts[-1].action in UNWANTED
-        return read_data(call.runtime, response, call.plan, is_error=is_error)
+        return read_data(response, call.plan, call.runtime.provider_error, is_error=is_error)
 
     @without_frames
     def start_graphql_walk(self, query: object, variables: object, options: Mapping[str, Any]) -> PageWalk:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from nango_py.config.pagination_merge import overlay_pagination
-from nango_py.errors import InvalidRequest, ProviderError, printable
+from nango_py.errors import InvalidRequest, printable
 from nango_py.record import record, replaced
 from nango_py.secret import mask_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nango_py.engine.plan import Plan
+    from nango_py.errors import ProviderError
     from nango_py.json_types import JsonObject, JsonValue, Settings
     from nango_py.transport.response import Response
 
@@ -27,13 +30,6 @@ TOKEN = re.compile(
 )
 NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 FIRST_ERROR = 400
-
-
-class ErrorReader(Protocol):
-    """The part of an integration's runtime that reads error responses."""
-
-    def provider_error(self, response: Response, plan: Plan) -> ProviderError:
-        """The error that a response stands for, read as the blueprint's `errors` say."""
 
 
 @record
@@ -106,8 +102,16 @@ def with_safety(plan: Plan, document: Document) -> Plan:
     return replaced(plan, safe_to_repeat=is_safe)
 
 
-def read_data(runtime: ErrorReader, response: Response, plan: Plan, *, is_error: bool) -> JsonObject:
+def read_data(
+    response: Response, plan: Plan, read_error: Callable[[Response, Plan], ProviderError], *, is_error: bool
+) -> JsonObject:
     """The `data` of a response.
+
+    Args:
+        response: of the call.
+        plan: of the call.
+        read_error: returns the error that a response stands for, as the blueprint's `errors` say.
+        is_error: whether its status, or the blueprint, says that the call failed.
 
     Raises:
         ProviderError: the response has errors, also beside data, or is not one of GraphQL.
@@ -119,13 +123,12 @@ def read_data(runtime: ErrorReader, response: Response, plan: Plan, *, is_error:
     found = body if isinstance(body, dict) else {}
     errors, data = found.get("errors"), found.get("data")
     if is_error or errors or not isinstance(data, dict):
-        raise graphql_error(runtime, response, plan, errors)
+        raise _with_details(read_error(response, plan), response, plan, errors)
     return data
 
 
-def graphql_error(runtime: ErrorReader, response: Response, plan: Plan, errors: JsonValue) -> ProviderError:
-    """The error that a response stands for, with the code and the place of the first of its errors."""
-    error = runtime.provider_error(response, plan)
+def _with_details(error: ProviderError, response: Response, plan: Plan, errors: JsonValue) -> ProviderError:
+    """The error, with the code and the place of the first error in the response."""
     first = errors[0] if isinstance(errors, list) and errors else None
     if not isinstance(first, dict):
         if response.status_code < FIRST_ERROR and not errors:

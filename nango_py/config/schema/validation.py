@@ -304,6 +304,7 @@ def _validator_of_values() -> Any:
     return functools.partial(extend(base, keywords, type_checker=types), registry=Registry())
 
 
+# Keywords about keys: one error for each key, with the key as its message.
 def _required_of_values(
     _: Validator, names: Iterable[str], instance: object, __: Schema
 ) -> Iterator[ValidationError]:
@@ -336,7 +337,6 @@ def _closed_values(
             yield ValidationError(key, validator_value=frozenset(known))
 
 
-# Keywords about keys: one error for each key, with the key as its message.
 def _required(_: Validator, names: Iterable[str], instance: object, __: Schema) -> Iterator[ValidationError]:
     from jsonschema import ValidationError
 

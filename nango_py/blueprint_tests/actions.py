@@ -11,8 +11,7 @@ from nango_py.actions.yaml_actions import Caller, RunnableYaml
 from nango_py.blueprint_tests.bench import USER, logger
 from nango_py.blueprint_tests.examples import request_differences
 from nango_py.config.actions.compiled import compile_action
-from nango_py.config.actions.value_templates import plain
-from nango_py.config.values import as_tuple
+from nango_py.config.values import as_tuple, plain
 from nango_py.connections.connection import thaw
 from nango_py.engine.events import Events
 from nango_py.engine.interfaces import run_sync

@@ -62,6 +62,15 @@ class EnvironmentText(str):
         return "***"
 
 
+def plain(value: Any) -> Any:
+    """A copy of settings in plain dicts and lists, with values of the environment as plain text."""
+    if isinstance(value, MAPPINGS):
+        return {str.__str__(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str.__str__(value) if isinstance(value, str) else value
+
+
 def freeze(value: Any) -> Any:
     """The value with every mapping read-only and every list a tuple, at every level.
 

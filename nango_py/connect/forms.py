@@ -12,6 +12,7 @@ from nango_py.auth.oauth2_jwt import OAuth2Jwt
 from nango_py.auth.oauth2_saml import OAuth2Saml
 from nango_py.config.schema.template_places import template_places
 from nango_py.config.template.compiler import compile_template
+from nango_py.config.values import plain
 from nango_py.connect.login_kinds import uses_browser_login
 from nango_py.connect.oauth import provider_fields
 from nango_py.connect.words import lower_title
@@ -122,11 +123,11 @@ class Form:
 def make_form(integration: Integration) -> Form:
     """The form of an integration."""
     mode = mode_of(integration)
-    config = _to_plain(integration.settings.get("connection_config") or {})
+    config = plain(integration.settings.get("connection_config") or {})
     settings = tuple(_make_settings_fields(integration, config))
     if uses_browser_login(integration):
         return Form(OAUTH, settings, {}, _find_fixed_config(config))
-    declared = _to_plain(integration.settings.get("credentials") or {})
+    declared = plain(integration.settings.get("credentials") or {})
     fixed = {name: options["value"] for name, options in declared.items() if "value" in options}
     credentials = tuple(_make_credential_fields(integration, mode, declared))
     kind = NONE if isinstance(mode, NoAuth) and not integration.own_fields else FORM
@@ -230,15 +231,6 @@ def _find_fixed_config(config: Settings) -> JsonObject:
 
 def _pick(options: Settings, *names: str) -> Settings:
     return {name: options[name] for name in names if name in options}
-
-
-def _to_plain(value: Any) -> Any:
-    """Settings with plain strings. Text from the environment is shown here, as it is meant for the user."""
-    if hasattr(value, "items"):
-        return {str.__str__(key): _to_plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_to_plain(item) for item in value]
-    return str.__str__(value) if isinstance(value, str) else value
 
 
 def _get(settings: Any, path: tuple[str | int, ...]) -> Any:

@@ -13,6 +13,7 @@ from nango_py.auth.mcp_oauth2 import McpOAuth2
 from nango_py.connect.failure import LoginFailed
 from nango_py.connect.oauth import CodeLogin, LoginResult
 from nango_py.protocols import server_metadata as metadata
+from nango_py.protocols.client_auth import add_query
 from nango_py.record import replaced
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def describe_application(
 def with_mark(redirect_uri: str, issuer: str) -> str:
     """A redirect URI that only one authorization server gets (RFC 9700 section 4.4.2)."""
     digest = hashlib.sha256(f"nango issuer\0{issuer}".encode()).hexdigest()[:32]
-    return f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{MARK}={digest}"
+    return add_query(redirect_uri, f"{MARK}={digest}")
 
 
 class McpLogin(CodeLogin):

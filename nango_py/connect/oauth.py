@@ -20,6 +20,7 @@ from nango_py.errors import printable
 from nango_py.pasted_text import find_unusable
 from nango_py.protocols import oauth1_protocol, oauth2_protocol, session_steps, token_responses
 from nango_py.protocols.after_login import MAX_VALUE_LENGTH, kept_names
+from nango_py.protocols.client_auth import add_query
 from nango_py.protocols.token_exchange import UNSPENT, TokenResponse, error_code
 from nango_py.record import field, record, replaced
 from nango_py.secret import mask_secrets
@@ -213,7 +214,7 @@ class SignedLogin(Login):
 
         The protocol has no state, so ours is part of the callback URL.
         """
-        callback = f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}state={quote(state, safe='')}"
+        callback = add_query(redirect_uri, f"state={quote(state, safe='')}")
         context, response = self.send(lambda context: oauth1_protocol.temporary_request(context, callback))
         temporary = oauth1_protocol.read_temporary_credentials(context, response)
         url = oauth1_protocol.authorization_url(context, temporary["oauth_token"])

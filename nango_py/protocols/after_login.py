@@ -13,10 +13,11 @@ from urllib.parse import urljoin
 
 from nango_py.config.urls.hosts import origin_of
 from nango_py.config.urls.links import UnreadableLinkError, find_link
+from nango_py.config.values import plain
 from nango_py.errors import printable, unknown_name
 from nango_py.json_path import search_json
 from nango_py.pasted_text import find_unusable
-from nango_py.protocols.client_auth import encode_form
+from nango_py.protocols.client_auth import add_query, encode_form
 from nango_py.protocols.token_exchange import LARGEST_RESPONSE, TokenRequest
 from nango_py.protocols.token_responses import MAX_TOKEN_LENGTH, decode_body
 from nango_py.record import field, record, replaced
@@ -127,13 +128,12 @@ def step_request(context: TokenContext, step: Settings) -> TokenRequest:
     """The request of a step, with the token as its headers say, by default as bearer token (RFC 6750 2.1)."""
     place = "after_login"
     url = context.url(f"{place}.url", step["url"])
-    query = encode_form(context.render_all(step.get("params"), f"{place}.params"))
-    url = f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+    url = add_query(url, encode_form(context.render_all(step.get("params"), f"{place}.params")))
     headers = {"Accept": "application/json", "Authorization": "Bearer ${access_token}"}
     body = b""
     if step.get("json") is not None:
         headers["Content-Type"] = "application/json"
-        body = json.dumps(_plain(step["json"]), separators=(",", ":")).encode()
+        body = json.dumps(plain(step["json"]), separators=(",", ":")).encode()
     own = step.get("headers") or {}
     replaced = {name.lower() for name in own}
     headers = {name: value for name, value in headers.items() if name.lower() not in replaced}
@@ -271,9 +271,3 @@ def _to_text(value: JsonValue, longest: int = MAX_VALUE_LENGTH) -> str:
         return ""
     text = str(value)
     return text if 0 < len(text) <= longest else ""
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str.__str__(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

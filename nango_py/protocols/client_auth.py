@@ -26,8 +26,7 @@ def build_token_request(
     """A request with its parameters in a form, a JSON body or the query; a GET has them in the query."""
     body, content_type = b"", ""
     if body_format == "query" or method == "GET":
-        query = encode_form(params)
-        url = f"{url}{'&' if '?' in url else '?'}{query}" if query else url
+        url = add_query(url, encode_form(params))
     elif body_format == "json":
         body, content_type = json.dumps(dict(params), separators=(",", ":")).encode(), "application/json"
     elif params or method == "POST":
@@ -38,6 +37,11 @@ def build_token_request(
     overridden = {name.lower() for name in headers}
     defaults = {name: value for name, value in defaults.items() if name.lower() not in overridden}
     return TokenRequest(method, url, {**defaults, **headers}, body)
+
+
+def add_query(url: str, query: str) -> str:
+    """The URL with further parameters."""
+    return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
 
 def encode_form(params: Settings) -> str:

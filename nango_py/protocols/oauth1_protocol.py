@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from nango_py.protocols import token_responses
+from nango_py.protocols.client_auth import add_query
 from nango_py.protocols.signed_request import SignedRequest, render_setting
 from nango_py.protocols.token_exchange import (
     TokenRefused,
@@ -139,8 +140,7 @@ def temporary_request(context: TokenContext, callback: str) -> TokenRequest:
     """
     url = context.url("request_url")
     params = context.render_all(context.settings.get("request_params"), "request_params")
-    if params:
-        url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
+    url = add_query(url, urlencode(params, quote_via=quote))
     return _build_signed_request(context, url, "request_http_method", context.app, callback=callback)
 
 
@@ -150,7 +150,7 @@ def authorization_url(context: TokenContext, oauth_token: str) -> str:
     url = context.url("authorization_url")
     params = context.render_all(context.settings.get("authorization_params"), "authorization_params")
     params["oauth_token"] = oauth_token
-    return url + ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
+    return add_query(url, urlencode(params, quote_via=quote))
 
 
 @without_frames

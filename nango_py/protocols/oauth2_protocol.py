@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 
 from nango_py.protocols import jwt_signing, token_responses
 from nango_py.protocols.client_auth import (
+    add_query,
     authenticate_client,
     build_token_request,
     client_credentials,
@@ -58,7 +59,7 @@ def authorization_url(context: TokenContext, params: Mapping[str, str]) -> str:
     """The URL for the user's browser (RFC 6749 4.1.1), with `authorization_params` or what replaces them."""
     url = context.url("authorization_url")
     query = urlencode({name: value for name, value in params.items() if value != ""}, quote_via=quote)
-    return f"{url}{'&' if '?' in url else '?'}{query}"
+    return add_query(url, query)
 
 
 @without_frames

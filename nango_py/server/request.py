@@ -132,20 +132,14 @@ def _parse_fields(text: str) -> dict[str, str]:
 
 def parse_json(text: str | bytes) -> JsonValue:
     """A JSON value; None if it is invalid or too deep."""
-    if is_text_deeper_than(
-        text.encode("utf-8", "replace") if isinstance(text, str) else text, MAX_JSON_DEPTH
-    ):
+    content = text.encode("utf-8", "replace") if isinstance(text, str) else text
+    if is_text_deeper_than(content, MAX_JSON_DEPTH):
         return None
     try:
         value: JsonValue = json.loads(text)
-        return None if _depth(value) > MAX_JSON_DEPTH else value
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
-
-
-def _depth(value: object) -> int:
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return 1 + max(map(_depth, children), default=0)
+    return value
 
 
 async def read_request(request: Request, address: PublicAddress) -> ConnectRequest:

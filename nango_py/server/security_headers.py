@@ -35,9 +35,7 @@ def security_headers(kind: Kind, address: PublicAddress) -> dict[str, str]:
         "Permissions-Policy": PERMISSIONS,
         "Cross-Origin-Resource-Policy": "cross-origin" if kind == "script" else "same-origin",
         # The product's page gets the result through `window.opener`, even if both have the same origin.
-        "Cross-Origin-Opener-Policy": "unsafe-none"
-        if kind in {"page", "notice", "choice"}
-        else "same-origin",
+        "Cross-Origin-Opener-Policy": "unsafe-none" if kind in _WINDOWS else "same-origin",
         "Cache-Control": "no-store",
     }
     if frame_ancestors == "'none'":

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.config.actions.compiled import compile_action
-from nango_py.config.actions.value_templates import plain
 from nango_py.config.schema.fast_check import is_surely_valid
 from nango_py.config.schema.format import resolve_references
 from nango_py.config.schema.validation import check_value
 from nango_py.config.schema.value_check import compile_check
-from nango_py.config.values import as_tuple, mapping_at
+from nango_py.config.values import as_tuple, mapping_at, plain
 from nango_py.errors import Problem
 
 if TYPE_CHECKING:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 from nango_py.config.actions.names import INPUT, ITEM, STEPS, VALUES, Scope
 from nango_py.config.actions.requests import BODIES, check_path, compile_request
 from nango_py.config.actions.schemas import check_schema
-from nango_py.config.actions.value_templates import plain
 from nango_py.config.response_match import ResponseMatch
 from nango_py.config.template.compiler import compile_template
 from nango_py.config.template.environment import locate_problem
 from nango_py.config.template.filters import TemplateProblem
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, plain
 from nango_py.errors import Problem, nearest, printable
 from nango_py.json_path import find_path_fault
 from nango_py.record import field, record

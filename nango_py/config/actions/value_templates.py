@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from nango_py.config.template.filters import Absent, TemplateProblem
-from nango_py.config.values import MAPPINGS
+from nango_py.config.values import MAPPINGS, plain
 
 if TYPE_CHECKING:
     from nango_py.config.template.compiled import Template
@@ -30,15 +30,6 @@ class TemplateReader(Protocol):
 
 
 NOTHING = Absent("a mapping without values")
-
-
-def plain(value: Any) -> Any:
-    """A copy of settings in plain dicts and lists, with values of the environment as plain text."""
-    if isinstance(value, MAPPINGS):
-        return {str.__str__(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return str.__str__(value) if isinstance(value, str) else value
 
 
 def compile_value(value: object, path: Path, reader: TemplateReader) -> Build:

@@ -162,7 +162,7 @@ class SimulatedApi:
         """Record a request and return the response; None if none is to be sent."""
         path, _, query = request.target.partition("?")
         response = (
-            self._respond_besides(request, path, fault)
+            self._respond_to_login(request, path, fault)
             if path.startswith(PREFIX)
             else self._respond_to_call(request, path, query, fault)
         )
@@ -171,12 +171,11 @@ class SimulatedApi:
     def _respond_to_call(
         self, request: Request, path: str, query: str, fault: Fault | None
     ) -> SandboxResponse:
-        number = next(self._numbers)
-        match = self._match(path)
+        number, match = next(self._numbers), self._match(path)
         endpoint = (match["endpoint"] or "") if match else path.lstrip("/")
+        params = parse_qsl(query, keep_blank_values=True)
         caller = None
         if match is not None:
-            params = parse_qsl(query, keep_blank_values=True)
             in_path = tuple(map(unquote, match.groups()[:-1]))
             caller = self._identify(request, endpoint, params, in_path)
             asked = SandboxRequest(
@@ -194,7 +193,7 @@ class SimulatedApi:
         else:
             message = f"Only paths below {self.base_path} are served"
             response = self.responses.error(404, "not_found", message)
-        key = self._keys.read(request, endpoint, join_repeated(parse_qsl(query, keep_blank_values=True)))
+        key = self._keys.read(request, endpoint, join_repeated(params))
         response, is_repeated = self._deduplicate(key, caller, response)
         is_lost = fault is not None and fault.kind in _LOST
         received = Received.of(
@@ -225,7 +224,7 @@ class SimulatedApi:
         places = self._endpoint_credentials.places(request, endpoint, join_repeated(params))
         return self.credentials.identify(request.headers, params, in_path, body, places)
 
-    def _respond_besides(self, request: Request, path: str, fault: Fault | None) -> SandboxResponse:
+    def _respond_to_login(self, request: Request, path: str, fault: Fault | None) -> SandboxResponse:
         """The response of a login page or token endpoint, recorded in the separate ledger of logins."""
         found = respond(path.removeprefix(PREFIX), request, self.watched)
         if found is not None:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 
-from nango_py.config.values import as_tuple
-from nango_py.record import record
+from nango_py.config.values import as_tuple, plain
 from nango_py.sandbox.action_routes import action_routes
-from nango_py.sandbox.expressions import pieces, unwrap
+from nango_py.sandbox.expressions import as_wildcards
 from nango_py.sandbox.lists import make_list
 from nango_py.sandbox.responses import FIRST_ERROR, REFUSALS
-from nango_py.sandbox.routes import Route
+from nango_py.sandbox.routes import Replies, Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from nango_py.json_types import JsonValue, Settings
+    from nango_py.json_types import Settings
     from nango_py.sandbox.responses import ApiResponses, SandboxResponse
     from nango_py.sandbox.routes import SandboxRequest
 
@@ -56,29 +54,26 @@ def _order(each: tuple[Route, SandboxResponse]) -> tuple[int, bool, bool]:
 
 def _lists(settings: Settings, responses: ApiResponses) -> Iterator[Route]:
     """The lists that `endpoints` names by an own pagination, with generated records."""
-    for entry in settings.get("endpoints") or ():
-        match: Settings = entry.get("match") or {}
-        if not entry.get("pagination") or not match.get("path"):
-            continue
-        for method, path in product(
-            map(str, as_tuple(match.get("method") or "GET")), map(str, as_tuple(match["path"]))
-        ):
-            with suppress(ValueError):  # a kind without a page server
-                served, _ = make_list(settings, path, _RECORDS, responses=responses, method=method)
-                for each, place in served.continuations(method, path):
-                    yield Route.of(each, place, served)
+    for method, path in _places(settings, "pagination", "GET"):
+        with suppress(ValueError):  # a kind without a page server
+            served, _ = make_list(settings, path, _RECORDS, responses=responses, method=method)
+            for each, place in served.continuations(method, path):
+                yield Route.of(each, place, served)
 
 
 def _uploads(settings: Settings, responses: ApiResponses) -> Iterator[Route]:
     """The calls that begin an upload."""
+    for method, path in _places(settings, "upload", "POST"):
+        yield Route.of(method, path, Replies((responses.json({}),)))
+
+
+def _places(settings: Settings, key: str, default_method: str) -> Iterator[tuple[str, str]]:
+    """The methods and paths of the `endpoints` with a key."""
     for entry in settings.get("endpoints") or ():
         match: Settings = entry.get("match") or {}
-        if not entry.get("upload") or not match.get("path"):
-            continue
-        for method, path in product(
-            map(str, as_tuple(match.get("method") or "POST")), map(str, as_tuple(match["path"]))
-        ):
-            yield Route.of(method, path, _Constant(responses.json({})))
+        if entry.get(key) and match.get("path"):
+            methods, paths = as_tuple(match.get("method") or default_method), as_tuple(match["path"])
+            yield from product(map(str, methods), map(str, paths))
 
 
 def _routes(settings: Settings, responses: ApiResponses) -> Iterator[Route]:
@@ -102,24 +97,13 @@ def _is_served(example: Settings) -> bool:
 def route_of(call: Settings, response: SandboxResponse) -> Route:
     """The route of an example's call."""
     method, path = str(call.get("method", "GET")), str(call.get("path", ""))
-    body: JsonValue = None if call.get("json") is None else json.loads(json.dumps(call["json"], default=dict))
-    return Route.of(method, path, _Constant(response), call.get("params"), body)
-
-
-@record
-class _Constant:
-    response: SandboxResponse
-
-    def __call__(self, request: SandboxRequest) -> SandboxResponse:
-        return self.response
+    return Route.of(method, path, Replies((response,)), call.get("params"), plain(call.get("json")))
 
 
 def _verification(settings: Settings, responses: ApiResponses) -> Iterator[Route]:
     declared = settings.get("verification") or {}
     if "path" not in declared:
         return
-    parts = pieces(unwrap(declared["path"]))
-    path = "".join("*" if index % 2 else part for index, part in enumerate(parts))
     accepted = [status for status in declared.get("accepts") or () if status in _SUCCESSES]
     response = responses.json({}, accepted[0] if accepted else 200)
-    yield Route.of(str(declared.get("method", "GET")), path, _Constant(response))
+    yield Route.of(str(declared.get("method", "GET")), as_wildcards(declared["path"]), Replies((response,)))

@@ -108,6 +108,12 @@ def set_at(document: JsonValue, steps: Steps, value: JsonValue) -> JsonValue:
     return items
 
 
+def write_at_path(document: JsonValue, path: str | None, value: JsonValue) -> JsonValue:
+    """A copy of a document with a value at a JMESPath; the document itself if the path cannot be written."""
+    steps = find_steps(path)
+    return document if steps is None else set_at(document, steps, value)
+
+
 def find_field_of_last(pointer: Settings | str) -> tuple[str, str] | None:
     """The list ("" is the body) and the field of a JMESPath to the last record (`data[-1].id`), or None.
 

@@ -88,6 +88,11 @@ def render(template: str, variables: Mapping[str, object]) -> str:
     return "".join(evaluate(part, variables) if index % 2 else part for index, part in enumerate(parts))
 
 
+def as_wildcards(template: object) -> str:
+    """A path with `*` for each expression."""
+    return "".join("*" if index % 2 else part for index, part in enumerate(pieces(unwrap(template))))
+
+
 def unwrap(value: object) -> str:
     """The value as text; a Secret or EnvironmentText is revealed."""
     return str(value.reveal()) if hasattr(value, "reveal") else str(value)

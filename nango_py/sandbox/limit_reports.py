@@ -11,7 +11,7 @@ from nango_py.config.values import as_tuple
 from nango_py.json_path import search_json
 from nango_py.record import replaced
 from nango_py.sandbox.budgets import label_of
-from nango_py.sandbox.documents import find_steps, set_at
+from nango_py.sandbox.documents import write_at_path
 from nango_py.sandbox.expressions import unwrap
 from nango_py.sandbox.limit_headers import format_moment
 
@@ -101,9 +101,7 @@ class LimitReports:
             text = format_moment(seconds, means, self._clock)
             values[key] = int(text) if text.isdigit() else text
         for key, value in values.items():
-            steps = find_steps(unwrap(_pointer(body.get(key)).get("path") or ""))
-            if steps:
-                document = set_at(document, steps, value)
+            document = write_at_path(document, unwrap(_pointer(body.get(key)).get("path") or ""), value)
         return document
 
     def _as_refusal(self, response: SandboxResponse, rejected: LimitState) -> SandboxResponse:
@@ -137,11 +135,10 @@ def _as_described(response: SandboxResponse, when: Settings) -> SandboxResponse:
     document = read_json(response)
     wanted: Settings | Sequence[Settings] = when.get("json") or ()
     for each in [wanted] if isinstance(wanted, Mapping) else wanted:
-        steps = find_steps(unwrap(each["path"]))
-        if steps and "equals" in each:
-            document = set_at(document, steps, each["equals"])
+        if "equals" in each:
+            document = write_at_path(document, unwrap(each["path"]), each["equals"])
     if when.get("body_contains"):
-        document = set_at(document, ("message",), unwrap(when["body_contains"]))
+        document = write_at_path(document, "message", unwrap(when["body_contains"]))
     response = replaced(response, status=status, body=json.dumps(document).encode())
     return response.with_headers({unwrap(name): unwrap(text) for name, text in named.items()})
 
@@ -162,13 +159,13 @@ def settled_cost(
         actual = max(1, reserved // 2)
         return response.with_headers({header: str(actual)}), actual
     document = read_json(response)
-    stated, steps = search_json(path, document), find_steps(path)
+    stated = search_json(path, document)
     if isinstance(stated, int | float):
         return response, int(stated)
     actual = max(1, reserved // 2)
-    if steps is None or not isinstance(document, dict):
+    if not isinstance(document, dict):
         return response, actual
-    return replaced(response, body=json.dumps(set_at(document, steps, actual)).encode()), actual
+    return replaced(response, body=json.dumps(write_at_path(document, path, actual)).encode()), actual
 
 
 def read_json(response: SandboxResponse) -> JsonValue:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 from nango_py.config.pagination_merge import overlay_pagination
 from nango_py.config.request_match import RequestFacts, RequestMatch
+from nango_py.config.values import plain
 from nango_py.json_path import search_json
 from nango_py.registry import GENERAL_KIND, PAGE_SERVERS, UnknownPluginError
 from nango_py.sandbox.documents import choose_alternative
@@ -66,7 +65,7 @@ class ServedList:
         """The page, or a 400 if there is no such page."""
         url = request.base_url + request.path
         asked = ListRequest(
-            url, request.params, request.headers, _body_of(request), request.path_params, request.path
+            url, request.params, request.headers, request.content, request.path_params, request.path
         )
         try:
             page = self._make_page(asked)
@@ -134,17 +133,6 @@ def _server_of(pagination: Settings) -> PageServer:
     return server
 
 
-def _body_of(request: SandboxRequest) -> JsonValue:
-    kind = request.headers.get("content-type", "")
-    if kind.startswith("application/x-www-form-urlencoded"):
-        return dict(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
-    try:
-        body: JsonValue = json.loads(request.body) if request.body else None
-    except ValueError:
-        return None
-    return body
-
-
 def find_pagination(settings: Settings, method: str, path: str) -> Settings:
     """The `pagination:` block of a path: the blueprint's, with that of the first of `endpoints` that fits."""
     block: Settings = settings.get("pagination") or {}
@@ -163,8 +151,8 @@ def find_example(settings: Settings, method: str, path: str) -> tuple[JsonValue,
         route = Route.of(str(call.get("method", "GET")), str(call.get("path", "")), lambda _: None)
         if document is None or route.method != method or not route.pattern.fullmatch(path):
             continue
-        plain: JsonValue = json.loads(json.dumps(document, default=dict))
-        found = search_json(records_path, plain)
+        body: JsonValue = plain(document)
+        found = search_json(records_path, body)
         if isinstance(found, list) and found:
-            return plain, found[0]
+            return body, found[0]
     return None, None

@@ -49,7 +49,7 @@ class SandboxRequest:
     base_url: str
 
     @property
-    def content(self) -> object:
+    def content(self) -> JsonValue:
         """The body as JSON, or as a form if it is not JSON; None without a body."""
         if not self.body:
             return None

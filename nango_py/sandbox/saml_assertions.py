@@ -8,10 +8,11 @@ import hashlib
 import hmac
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from nango_py.record import record
+from nango_py.sandbox.signed_tokens import is_signed_by
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,11 +87,6 @@ def _moment(text: str) -> float:
 
 def _is_signed(xml: str, root: ET.Element, key: str) -> bool:
     """Whether the enveloped signature is that of the key, over the whole assertion."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
     signature = root.find(f"{_DS}Signature")
     info = _INFO.search(xml)
     if signature is None or info is None:
@@ -105,10 +101,4 @@ def _is_signed(xml: str, root: ET.Element, key: str) -> bool:
     if not is_whole or not hmac.compare_digest(found, digest):
         return False
     signed = info[0].replace("<ds:SignedInfo>", f'<ds:SignedInfo xmlns:ds="{_DS[1:-1]}">', 1)
-    try:
-        public: Any = load_pem_private_key(key.replace("\\n", "\n").encode(), None).public_key()
-        signed_bytes = ET.canonicalize(signed).encode()
-        public.verify(base64.b64decode(value), signed_bytes, padding.PKCS1v15(), hashes.SHA256())
-    except (InvalidSignature, ValueError, TypeError):
-        return False
-    return True
+    return is_signed_by("RS", "sha256", ET.canonicalize(signed).encode(), base64.b64decode(value), key)

@@ -52,46 +52,39 @@ def _is_signed(algorithm: str, signed: bytes, signature: bytes, key: str) -> boo
     hash_name = _HASHES.get(algorithm[2:], "sha256")
     if algorithm.startswith("HS"):
         return hmac.compare_digest(hmac.digest(key.encode(), signed, hash_name), signature)
+    return is_signed_by(algorithm[:2], hash_name, signed, signature, key)
+
+
+def is_signed_by(scheme: str, hash_name: str, signed: bytes, signature: bytes, key: str) -> bool:
+    """Whether the private key in PEM format made a signature.
+
+    Args:
+        scheme: "RS" and "PS" for RSA with the paddings PKCS 1 v1.5 and PSS, "ES" for ECDSA, "Ed" for EdDSA.
+        hash_name: such as `sha256`.
+        signed: the signed text.
+        signature: the signature.
+        key: the key.
+    """
     from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    try:
-        public: Any = load_pem_private_key(key.replace("\\n", "\n").encode(), None).public_key()
-        _verify(algorithm, public, signature, signed, hash_name)
-    except (InvalidSignature, ValueError, TypeError, AttributeError):
-        return False
-    return True
-
-
-def _verify(algorithm: str, public: Any, signature: bytes, signed: bytes, hash_name: str) -> None:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
-
-    digest: Any = getattr(hashes, hash_name.upper())()
-    match algorithm[:2]:
-        case "RS":
-            public.verify(signature, signed, padding.PKCS1v15(), digest)
-        case "PS":
-            salt = padding.PSS(padding.MGF1(digest), digest.digest_size)
-            public.verify(signature, signed, salt, digest)
-        case "ES":
-            half = len(signature) // 2
-            numbers = (int.from_bytes(part, "big") for part in (signature[:half], signature[half:]))
-            public.verify(utils.encode_dss_signature(*numbers), signed, ec.ECDSA(digest))
-        case _:
-            public.verify(signature, signed)
-
-
-def is_rsa_sha1_signed(signed: bytes, signature: bytes, key: str) -> bool:
-    """Whether the private key in PEM format made an RSA-SHA1 signature (RFC 5849 section 3.4.3)."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import padding
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         public: Any = load_pem_private_key(key.replace("\\n", "\n").encode(), None).public_key()
-        public.verify(signature, signed, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303 - the RFC's hash
+        digest: Any = getattr(hashes, hash_name.upper())()
+        match scheme:
+            case "RS":
+                public.verify(signature, signed, padding.PKCS1v15(), digest)
+            case "PS":
+                salt = padding.PSS(padding.MGF1(digest), digest.digest_size)
+                public.verify(signature, signed, salt, digest)
+            case "ES":
+                half = len(signature) // 2
+                numbers = (int.from_bytes(part, "big") for part in (signature[:half], signature[half:]))
+                public.verify(utils.encode_dss_signature(*numbers), signed, ec.ECDSA(digest))
+            case _:
+                public.verify(signature, signed)
     except (InvalidSignature, ValueError, TypeError, AttributeError):
         return False
     return True

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nango_py.record import record
-from nango_py.sandbox.documents import find_steps, set_at
+from nango_py.sandbox.documents import write_at_path
 from nango_py.sandbox.expressions import unwrap
 from nango_py.sandbox.logins.requests import RefusedError
 from nango_py.sandbox.logins.session_steps import SessionSteps
@@ -72,7 +72,7 @@ class OAuth2Endpoints:
             self._check_client(request, params)
             self.check_authorization(params)
         except RefusedError as refused:
-            return SandboxResponse.of({"error": refused.code}, status=refused.status)
+            return _refuse(refused)
         uri = f"urn:ietf:params:oauth:request_uri:{secrets.token_urlsafe(24)}"
         self._pushed[uri] = {name: value for name, value in params.items() if name != "client_secret"}
         return SandboxResponse.of({"request_uri": uri, "expires_in": 60}, status=201)
@@ -83,7 +83,7 @@ class OAuth2Endpoints:
         try:
             self._check_client(request, params)
         except RefusedError as refused:
-            return SandboxResponse.of({"error": refused.code}, status=refused.status)
+            return _refuse(refused)
         code = f"device_{secrets.token_urlsafe(24)}"
         self._device_codes[code] = params.get("scope", "")
         uri = "https://sandbox.example.com/device"
@@ -319,9 +319,7 @@ class OAuth2Endpoints:
         if issued.scope:
             values[f"{prefix}scope"] = issued.scope
         for each, value in values.items():
-            steps = find_steps(each)
-            if steps is not None:
-                document = set_at(document, steps, value)
+            document = write_at_path(document, each, value)
         if issued.lifetime_seconds is not None:
             now = self._clock.now()
             document = provider.expiry(document, issued.lifetime_seconds, now, prefix)
@@ -333,9 +331,13 @@ class OAuth2Endpoints:
         try:
             self._check_client(request, params)
         except RefusedError as refused:
-            return SandboxResponse.of({"error": refused.code}, status=refused.status)
+            return _refuse(refused)
         self._tokens.revoke(params.get("token", ""))
         return SandboxResponse()
+
+
+def _refuse(refused: RefusedError) -> SandboxResponse:
+    return SandboxResponse.of({"error": refused.code}, status=refused.status)
 
 
 def _is_equal(given: str, expected: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nango_py.sandbox.credentials import path_of
-from nango_py.sandbox.documents import find_steps, set_at
+from nango_py.sandbox.documents import write_at_path
 from nango_py.sandbox.expressions import unwrap
 from nango_py.sandbox.made_up import made_up_setting
 from nango_py.sandbox.responses import SandboxResponse
@@ -95,8 +95,8 @@ class OwnRequests:
         if projection is not None:
             path = path[: projection.start()] or "@"
             if projection[1]:
-                accounts = [_write(account, projection[1], projection[2]) for account in accounts]
-        return _write(None, path, accounts)
+                accounts = [write_at_path(account, projection[1], projection[2]) for account in accounts]
+        return write_at_path(None, path, accounts)
 
     def _account(self, step: Settings, number: int, token: str) -> JsonValue:
         """One account with made-up values."""
@@ -104,14 +104,14 @@ class OwnRequests:
         choose: Settings = step.get("choose") or {}
         if choose.get("label"):
             label = "Sandbox account" if self._accounts == 1 else f"Sandbox account {number}"
-            account = _write(account, unwrap(choose["label"]), label)
+            account = write_at_path(account, unwrap(choose["label"]), label)
         if choose.get("value"):
             first = next(iter(step["keep"]))
-            account = _write(account, unwrap(choose["value"]), self._value(unwrap(first), number))
+            account = write_at_path(account, unwrap(choose["value"]), self._value(unwrap(first), number))
         for name, path in (step.get("keep") or {}).items():
-            account = _write(account, unwrap(path), self._value(unwrap(name), number))
+            account = write_at_path(account, unwrap(path), self._value(unwrap(name), number))
         for name, path in (step.get("keep_secret") or {}).items():
-            account = _write(account, unwrap(path), self._tokens.issue_kept(token, unwrap(name)))
+            account = write_at_path(account, unwrap(path), self._tokens.issue_kept(token, unwrap(name)))
         return account
 
     def _value(self, name: str, number: int) -> JsonValue:
@@ -143,8 +143,3 @@ def _describe(name: str, root: str) -> SandboxResponse:
         "revocation_endpoint": f"{root}revoke",
         "code_challenge_methods_supported": ["S256"],
     })  # fmt: skip
-
-
-def _write(document: JsonValue, path: str, value: JsonValue) -> JsonValue:
-    steps = find_steps(path)
-    return document if steps is None else set_at(document, steps, value)

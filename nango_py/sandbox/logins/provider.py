@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from nango_py.json_path import search_json
-from nango_py.sandbox.documents import find_steps, set_at
+from nango_py.sandbox.documents import write_at_path
 from nango_py.sandbox.expressions import UnknownNameError, is_template, names_of, pieces, render, unwrap
 from nango_py.sandbox.made_up import made_up_setting
 from nango_py.secret import reveal
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nango_py.sandbox.logins.requests import RefusedError
 
 _RAW = re.compile(r"\braw\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
-_UNITS = {"seconds": 1.0, "milliseconds": 0.001, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
+UNIT_SECONDS = {"seconds": 1.0, "milliseconds": 0.001, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
 
 
 class Provider:
@@ -87,27 +87,22 @@ class Provider:
         """A token response with everything that the blueprint reads from it."""
         for name, kept in (self.auth.get("keep_from_response") or {}).items():
             path = unwrap(kept["path"] if hasattr(kept, "items") else kept)
-            steps = find_steps(path)
-            if steps and search_json(path, document) is None:
-                document = set_at(document, steps, made_up_setting(self.settings, name))
+            if search_json(path, document) is None:
+                document = write_at_path(document, path, made_up_setting(self.settings, name))
         for path in sorted(self.raw_paths()):
-            steps = find_steps(path)
-            if steps and search_json(path, document) is None:
-                document = set_at(document, steps, "sandbox")
+            if search_json(path, document) is None:
+                document = write_at_path(document, path, "sandbox")
         return document
 
     def expiry(self, document: JsonValue, seconds: float, now: float, parent: str) -> JsonValue:
         """A token response with the lifetime, where and how the blueprint reads it."""
         if self.auth.get("expires_at_path"):
-            return self._write(document, self.text("expires_at_path"), int(now + seconds))
+            return write_at_path(document, self.text("expires_at_path"), int(now + seconds))
         if self.auth.get("token_lifetime_seconds") and not self.auth.get("expires_in_path"):
             return document  # the API does not say it
-        unit = _UNITS[self.text("expires_in_unit", "seconds")]
-        return self._write(document, self.text("expires_in_path", f"{parent}expires_in"), int(seconds / unit))
-
-    def _write(self, document: JsonValue, path: str, value: JsonValue) -> JsonValue:
-        steps = find_steps(path)
-        return document if steps is None else set_at(document, steps, value)
+        unit = UNIT_SECONDS[self.text("expires_in_unit", "seconds")]
+        path = self.text("expires_in_path", f"{parent}expires_in")
+        return write_at_path(document, path, int(seconds / unit))
 
     def refusal(self, refused: RefusedError) -> tuple[int, JsonValue]:
         """Status and body of a refusal; that of an ended grant is the blueprint's first `grant_ended`."""
@@ -119,9 +114,9 @@ class Provider:
         status = condition.get("status", refused.status)
         wanted = condition.get("json")
         if wanted:
-            body = self._write(body, unwrap(wanted["path"]), wanted["equals"])
+            body = write_at_path(body, unwrap(wanted["path"]), wanted["equals"])
         if condition.get("body_contains"):
-            body = set_at(body, ("message",), unwrap(condition["body_contains"]))
+            body = write_at_path(body, "message", unwrap(condition["body_contains"]))
         return int(status if isinstance(status, int) else status[0]), body
 
 

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from nango_py.sandbox.signed_tokens import is_rsa_sha1_signed
+from nango_py.sandbox.signed_tokens import is_signed_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,7 +42,7 @@ def is_signed(request: LoginRequest, given: Mapping[str, str], client_secret: st
         return False
     text = _base_string(request, given).encode()
     if method == "RSA-SHA1":
-        return is_rsa_sha1_signed(text, received, client_secret)
+        return is_signed_by("RS", "sha1", text, received, client_secret)
     hash_name = {"HMAC-SHA1": "sha1", "HMAC-SHA256": "sha256"}.get(method)
     return hash_name is not None and hmac.compare_digest(hmac.digest(key.encode(), text, hash_name), received)
 

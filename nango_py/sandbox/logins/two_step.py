@@ -7,8 +7,9 @@ import secrets
 from typing import TYPE_CHECKING
 
 from nango_py.sandbox.credentials import with_basic
-from nango_py.sandbox.documents import find_steps, set_at
+from nango_py.sandbox.documents import write_at_path
 from nango_py.sandbox.expressions import unwrap
+from nango_py.sandbox.logins.provider import UNIT_SECONDS
 from nango_py.sandbox.logins.requests import RefusedError
 from nango_py.sandbox.responses import SandboxResponse
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from nango_py.sandbox.logins.provider import Provider
     from nango_py.sandbox.logins.requests import LoginRequest
     from nango_py.sandbox.logins.tokens import IssuedToken, TokenBook
-
-_UNITS = {"seconds": 1.0, "milliseconds": 0.001, "minutes": 60.0, "hours": 3600.0, "days": 86_400.0}
 
 
 class TwoStepEndpoints:
@@ -87,9 +86,7 @@ class TwoStepEndpoints:
         if user not in self._raw_of:
             document: JsonValue = {}
             for path in self._provider.raw_paths():
-                steps = find_steps(path)
-                if steps is not None:
-                    document = set_at(document, steps, f"session_{secrets.token_hex(8)}")
+                document = write_at_path(document, path, f"session_{secrets.token_hex(8)}")
             self._raw_of[user] = document
         return self._raw_of[user]
 
@@ -136,13 +133,11 @@ def token_response(
     if paths.get("token_expiration") and issued.lifetime_seconds is not None:
         values[unwrap(paths["token_expiration"])] = _expiry(paths, issued.lifetime_seconds, now)
     for path, value in values.items():
-        steps = find_steps(path)
-        if steps is not None:
-            document = set_at(document, steps, value)
+        document = write_at_path(document, path, value)
     return SandboxResponse.of(document, headers=headers)
 
 
 def _expiry(paths: Settings, seconds: float, now: float) -> int:
     if paths.get("token_expiration_strategy") == "expireAt":
         return int(now + seconds)
-    return int(seconds / _UNITS[unwrap(paths.get("token_expiration_unit") or "seconds")])
+    return int(seconds / UNIT_SECONDS[unwrap(paths.get("token_expiration_unit") or "seconds")])

@@ -244,7 +244,8 @@ class ActionMethods:
 
         Args:
             user_id: the user whose connections are used.
-            actions: patterns of the actions that there are, such as `klaviyo-today.*`; all by default.
+            actions: patterns of the actions that the model can find, such as `klaviyo-today.*`; by default
+                all.
             allow: patterns of the actions that may change something; none by default.
             expose: patterns of the actions that are separate tools, in place of the three for all.
             approve: called with a `ToolCall` before each action that changes something; the action runs if

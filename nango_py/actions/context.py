@@ -1,28 +1,34 @@
-"""What a Python action gets besides its input: calls for one connection, a log, and a memory."""
+"""The context that a Python action is called with: calls for one connection, a log, and a memory."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+import sys
+import traceback
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from nango_py.engine.async_executor import AsyncExecutor
 from nango_py.engine.executor import Executor
 from nango_py.errors import DeadlineExceeded
 from nango_py.secret import mask_rare
+from nango_py.transport.response import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Self, Unpack
 
     from nango_py.actions.execution import Execution
     from nango_py.attempt import CallRecord
     from nango_py.connections.connection import Connection
     from nango_py.engine.async_page_iterators import AsyncRecords
+    from nango_py.engine.base_executor import BaseExecutor
     from nango_py.engine.call_arguments import RequestOptions
     from nango_py.engine.page_iterators import Records
     from nango_py.engine.paging_options import GraphQLCallOptions, GraphQLOptions, PagingOptions
     from nango_py.json_types import JsonObject, JsonValue
-    from nango_py.transport.response import Response
+
+Result = TypeVar("Result")
 
 
 def _note_call(execution: Execution, record: CallRecord) -> None:
@@ -101,8 +107,8 @@ class ActionLog(logging.LoggerAdapter[logging.Logger]):
         text = _text_of(msg, args)
         exception = kwargs.pop("exc_info", None)
         if exception:
-            error = exception if isinstance(exception, BaseException) else _current_error()
-            text += "\n" + "".join(_format(error)) if error is not None else ""
+            error = exception if isinstance(exception, BaseException) else sys.exception()
+            text += "\n" + "".join(traceback.format_exception(error)) if error is not None else ""
         kwargs.setdefault("stacklevel", 2)
         self.logger.log(
             level,
@@ -122,22 +128,11 @@ def _text_of(msg: object, args: tuple[object, ...]) -> str:
         return f"{type(msg).__name__} whose arguments do not fit"
 
 
-def _current_error() -> BaseException | None:
-    import sys
-
-    return sys.exception()
-
-
-def _format(error: BaseException) -> list[str]:
-    import traceback
-
-    return traceback.format_exception(error)
-
-
-class _Context:
-    """What both kinds of context have.
+class _Context(Generic[Result]):
+    """The common part of both kinds of context.
 
     Attributes:
+        executor: the executor of the connection, for what the context has no method for.
         integration: the integration that was called.
         action: the name of the action.
         user_id: the user of the connection.
@@ -147,11 +142,13 @@ class _Context:
 
     def __init__(
         self,
+        executor: BaseExecutor[Result],
         execution: Execution,
         read_connection: Callable[[], Connection],
         logger: logging.Logger,
         secrets: Callable[[], tuple[str, ...]],
     ) -> None:
+        self.executor = executor
         self.integration = execution.integration
         self.action = execution.action
         self.user_id = execution.user_id
@@ -190,6 +187,30 @@ class _Context:
 
         self._execution.memory.checkpoint(to_json(value, "the checkpoint"))
 
+    def request(self, method: str, path: str, **options: Unpack[RequestOptions]) -> Result:
+        """Make a call; an error response is raised, unless `raise_for_error=False`."""
+        return self.executor.request(method, path, **{"raise_for_error": True, **self._bounded(options)})
+
+    def get(self, path: str, **options: Unpack[RequestOptions]) -> Result:
+        """GET a path; see `request`."""
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Unpack[RequestOptions]) -> Result:
+        """POST to a path; see `request`."""
+        return self.request("POST", path, **options)
+
+    def put(self, path: str, **options: Unpack[RequestOptions]) -> Result:
+        """PUT to a path; see `request`."""
+        return self.request("PUT", path, **options)
+
+    def patch(self, path: str, **options: Unpack[RequestOptions]) -> Result:
+        """PATCH a path; see `request`."""
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Unpack[RequestOptions]) -> Result:
+        """DELETE a path; see `request`."""
+        return self.request("DELETE", path, **options)
+
     def _bounded(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a call that ends before the action has to."""
         left, given = self._execution.seconds_left(), options.get("deadline_seconds")
@@ -198,42 +219,16 @@ class _Context:
         return {**options, "deadline_seconds": left if given is None else min(given, left)}
 
 
-class ActionContext(_Context):
-    """What a Python action gets besides its input: calls of its connection, a log, and a memory.
+class ActionContext(_Context[Response]):
+    """The context of a Python action: calls of its connection, a log, and a memory.
 
     The calls take the arguments of `Executor` and end before the action's deadline.
     """
 
-    def __init__(self, executor: WatchedExecutor, execution: Execution, *parts: Any) -> None:
-        super().__init__(execution, *parts)
-        self.executor = executor
-
-    def request(self, method: str, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """Make a call; an error response is raised, unless `raise_for_error=False`."""
-        return self.executor.request(method, path, **{"raise_for_error": True, **self._bounded(options)})
-
-    def get(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """GET a path; see `request`."""
-        return self.request("GET", path, **options)
-
-    def post(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """POST to a path; see `request`."""
-        return self.request("POST", path, **options)
-
-    def put(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """PUT to a path; see `request`."""
-        return self.request("PUT", path, **options)
-
-    def patch(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """PATCH a path; see `request`."""
-        return self.request("PATCH", path, **options)
-
-    def delete(self, path: str, **options: Unpack[RequestOptions]) -> Response:
-        """DELETE a path; see `request`."""
-        return self.request("DELETE", path, **options)
+    executor: WatchedExecutor
 
     def paginate(self, path: str, **options: Unpack[PagingOptions]) -> Records:
-        """The records of all pages, one by one, as of `Executor.paginate`."""
+        """The records of all pages, one by one; see `Executor.paginate`."""
         return self.executor.paginate(path, **self._bounded(options))
 
     def graphql(
@@ -245,45 +240,17 @@ class ActionContext(_Context):
     def paginate_graphql(
         self, query: str, variables: Mapping[str, Any] | None = None, **options: Unpack[GraphQLOptions]
     ) -> Records:
-        """The records of a GraphQL connection, as of `Executor.paginate_graphql`."""
+        """The records of a GraphQL connection; see `Executor.paginate_graphql`."""
         return self.executor.paginate_graphql(query, variables, **self._bounded(options))
 
 
-class AsyncActionContext(_Context):
+class AsyncActionContext(_Context[Coroutine[Any, Any, Response]]):
     """The same for an action that is an async function; await the calls."""
 
-    def __init__(self, executor: WatchedAsyncExecutor, execution: Execution, *parts: Any) -> None:
-        super().__init__(execution, *parts)
-        self.executor = executor
-
-    def request(
-        self, method: str, path: str, **options: Unpack[RequestOptions]
-    ) -> Coroutine[Any, Any, Response]:
-        """Make a call; an error response is raised, unless `raise_for_error=False`."""
-        return self.executor.request(method, path, **{"raise_for_error": True, **self._bounded(options)})
-
-    def get(self, path: str, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
-        """GET a path; see `request`."""
-        return self.request("GET", path, **options)
-
-    def post(self, path: str, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
-        """POST to a path; see `request`."""
-        return self.request("POST", path, **options)
-
-    def put(self, path: str, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
-        """PUT to a path; see `request`."""
-        return self.request("PUT", path, **options)
-
-    def patch(self, path: str, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
-        """PATCH a path; see `request`."""
-        return self.request("PATCH", path, **options)
-
-    def delete(self, path: str, **options: Unpack[RequestOptions]) -> Coroutine[Any, Any, Response]:
-        """DELETE a path; see `request`."""
-        return self.request("DELETE", path, **options)
+    executor: WatchedAsyncExecutor
 
     def paginate(self, path: str, **options: Unpack[PagingOptions]) -> AsyncRecords:
-        """The records of all pages, one by one, as of `AsyncExecutor.paginate`."""
+        """The records of all pages, one by one; see `AsyncExecutor.paginate`."""
         return self.executor.paginate(path, **self._bounded(options))
 
     def graphql(
@@ -295,5 +262,5 @@ class AsyncActionContext(_Context):
     def paginate_graphql(
         self, query: str, variables: Mapping[str, Any] | None = None, **options: Unpack[GraphQLOptions]
     ) -> AsyncRecords:
-        """The records of a GraphQL connection, as of `Executor.paginate_graphql`."""
+        """The records of a GraphQL connection; see `Executor.paginate_graphql`."""
         return self.executor.paginate_graphql(query, variables, **self._bounded(options))

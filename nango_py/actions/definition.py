@@ -1,4 +1,4 @@
-"""What is known of an action, whatever it is written in."""
+"""The description of an action, in YAML or Python, and the checks of its input and results."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _json_problem(value: object, place: str, depth: int) -> Problem | None:
 
 
 def yaml_info(integration: str, action: YamlAction) -> ActionInfo:
-    """What is known of an action of a file."""
+    """The description of an action in a YAML file."""
     return ActionInfo(
         integration=integration,
         name=action.name,

@@ -104,7 +104,7 @@ class ActionModules:
         self, name: str, problems: list[Problem], *, is_again: bool
     ) -> Iterator[tuple[Registration, str]]:
         if _is_folder(name):
-            yield from _of_folder(Path(name), problems)
+            yield from _read_folder(Path(name), problems)
             return
         module, why = _import(name, is_again=is_again)
         if module is None:
@@ -125,7 +125,7 @@ def _files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*/*.py") if not path.name.startswith("_"))
 
 
-def _of_folder(folder: Path, problems: list[Problem]) -> Iterator[tuple[Registration, str]]:
+def _read_folder(folder: Path, problems: list[Problem]) -> Iterator[tuple[Registration, str]]:
     if not folder.is_dir():
         problems.append(Problem(Position(str(folder)), "E705", "the folder of actions does not exist"))
         return

@@ -40,7 +40,7 @@ class RunnablePython:
     """An action that is a function.
 
     Attributes:
-        info: what is known of it.
+        info: its description.
         input: checks inputs.
         logger: the logger of the integration.
         function: the function; it takes a context and `arguments`.

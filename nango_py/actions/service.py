@@ -47,7 +47,7 @@ class Actions:
         self._async_callers: BoundedCache[Caller] = BoundedCache()
 
     def get(self, integration: str, name: str) -> ActionInfo:
-        """What is known of an action.
+        """The description of an action.
 
         Raises:
             UnknownIntegration: integrations.yaml does not declare the integration.

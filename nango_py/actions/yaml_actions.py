@@ -66,7 +66,7 @@ class RunnableYaml:
     """An action of a YAML file, ready to run for any connection of an integration.
 
     Attributes:
-        info: what is known of it.
+        info: its description.
         input: checks inputs.
         output: checks results.
         logger: the logger of the integration.

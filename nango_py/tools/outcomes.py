@@ -65,8 +65,10 @@ def input_error(problems: Iterable[Problem]) -> ToolResult:
     return make_error("invalid_input", "Nothing was sent.", problems=shown[:MAX_SHOWN_PROBLEMS])
 
 
-def explain(error: Exception, info: ActionInfo, now: float, connect_url: Callable[[], str]) -> ToolResult:
-    """The error result of an action that failed.
+def explain(
+    error: Exception, info: ActionInfo, now: float, connect_url: Callable[[], str]
+) -> ToolResult | None:
+    """The error result of an action that failed; None if the program is wrong, and not the call.
 
     Args:
         error: what it raised. Messages of NangoError hold no credential; those of others are not shown.
@@ -99,7 +101,7 @@ def explain(error: Exception, info: ActionInfo, now: float, connect_url: Callabl
         return make_error("failed", str(cause), hint="" if info.is_read else MAYBE_DONE)
     if isinstance(cause, UnknownNameError):
         return make_error("unknown_action", str(cause))
-    return internal_error(error)
+    return None
 
 
 def needs_login(code: str, integration: str, url: str) -> ToolResult:

@@ -21,7 +21,7 @@ class Permissions:
     """Patterns of names such as `klaviyo-today.create-profile`; `*` stands for any text.
 
     Attributes:
-        actions: the actions that there are for the model.
+        actions: the actions that the model can find.
         allow: those of them that may change something. What only reads may always be called.
         expose: those that are separate tools, in place of the three for all actions.
     """

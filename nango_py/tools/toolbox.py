@@ -174,7 +174,7 @@ class Toolbox:
                 info.integration, info.name, self.user_id, step.input, self._deadline_seconds
             )
         except Exception as error:  # noqa: BLE001 - the model reads it
-            return self._fail(step, error)
+            return self._explain(step.action, error)
         return self._finish(step, value)
 
     async def acall(self, name: str, arguments: Mapping[str, JsonValue] | str | None = None) -> ToolResult:
@@ -194,7 +194,7 @@ class Toolbox:
                 info.integration, info.name, self.user_id, step.input, self._deadline_seconds
             )
         except Exception as error:  # noqa: BLE001 - the model reads it
-            return await asyncio.to_thread(self._fail, step, error)
+            return await asyncio.to_thread(self._explain, step.action, error)
         return await asyncio.to_thread(self._finish, step, value)
 
     def _prepare(
@@ -305,14 +305,12 @@ class Toolbox:
             return make_error("unreadable_result", "The result cannot be shown.", hint=hint)
         return ToolResult(text)
 
-    def _fail(self, step: ToolCall, error: Exception) -> ToolResult:
-        return self._explain(step.action, error)
-
     def _explain(self, info: ActionInfo, error: Exception) -> ToolResult:
         now = self._host.accounts.services.clock.now()
         result = outcomes.explain(error, info, now, lambda: self._link(info.integration))
-        if '"internal_error"' in result.text[:40]:
+        if result is None:
             _log(full_name(info), error)
+            return outcomes.internal_error(error)
         try:
             secrets = self._secrets(info)
         except Exception:  # noqa: BLE001 - there is no usable connection

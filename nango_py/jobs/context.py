@@ -115,11 +115,15 @@ class HandlerContext:
     def log(self, line: str) -> None:
         """Add a line to the log of the job, and to the logger `nango_py.jobs`; credentials are masked."""
         text = printable(self._mask(line), MAX_LINE)
-        moment = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._lines = [*self._lines[1 - MAX_LINES :], f"{moment} {text}"]
+        self._lines = [*self._lines[1 - MAX_LINES :], f"{format_utc(self._clock.now())} {text}"]
         where = f"{self.integration} {printable(self.user_id)} " if self.integration else ""
         LOGGER.info("%s%s job %s: %s", where, self.handler, self.job_id, text)
 
     def state(self) -> JsonObject:
         """The checkpoint and the log, as they are stored."""
         return {"checkpoint": self._checkpoint, "log": list(self._lines)}
+
+
+def format_utc(seconds: float) -> str:
+    """A time in unix seconds as ISO text."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -225,10 +225,8 @@ class Jobs:
         Raises:
             ValueError: the interval is shorter than a second, or the lane is unknown.
         """
-        self._check_lane(lane)
-        _check_handler(handler)
+        self._check_schedule(handler, integration, user_id, name, lane)
         rule = check_interval(seconds)
-        self._check_schedule(integration, user_id, name)
         return self._schedules.put(handler, (integration, user_id), name, rule, payload, lane)
 
     def cron(
@@ -250,14 +248,13 @@ class Jobs:
         Raises:
             ValueError: the expression, the time zone or the lane is wrong.
         """
-        self._check_lane(lane)
-        _check_handler(handler)
+        self._check_schedule(handler, integration, user_id, name, lane)
         rule = check_cron(expression, time_zone)
-        self._check_schedule(integration, user_id, name)
         return self._schedules.put(handler, (integration, user_id), name, rule, payload, lane)
 
-    @staticmethod
-    def _check_schedule(integration: str, user_id: str, name: str) -> None:
+    def _check_schedule(self, handler: str, integration: str, user_id: str, name: str, lane: str) -> None:
+        self._check_lane(lane)
+        _check_handler(handler)
         _check_label("schedule", name)
         if integration or user_id:
             check_identity(integration, user_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,12 +12,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-
-class Enqueue(Protocol):
-    """Lets a runner have a job, within the transaction that stores it or makes it wait again."""
-
-    def __call__(self, row: JobRow, /) -> None:
-        """To be called once for each job."""
+Enqueue: TypeAlias = "Callable[[JobRow], object]"
+"""Passes a job to a runner, within the transaction that stores it or makes it wait again."""
 
 
 class Runner(Protocol):

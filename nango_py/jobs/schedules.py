@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from nango_py.connections.rows import from_microseconds
@@ -142,9 +141,13 @@ class Schedules:
             row = ScheduleRow._make(found)
             with suppress(ArithmeticError, LookupError, OSError, TypeError, ValueError):
                 next_at = Rule(row.rule, row.time_zone).next_tick(now, row.created_at)
-                changes = {"id": row.id, "next_at": next_at, "seen": row.next_at}
                 if next_at < row.next_at:
-                    self._store.database.write(partial(_take_tick, changes))
+                    self._move(row, next_at)
+
+    def _move(self, row: ScheduleRow, next_at: int) -> None:
+        """Set the next tick of a schedule, unless it has changed since it was read."""
+        changes = {"id": row.id, "next_at": next_at, "seen": row.next_at}
+        self._store.database.write(lambda run: run(statements.TAKE_TICK, changes))
 
     def _tick_one(self, row: ScheduleRow, now: int, runner: Runner) -> bool:
         rule = Rule(row.rule, row.time_zone)
@@ -175,8 +178,7 @@ class Schedules:
             what = f"the stored schedule {printable(row.id)} cannot be used: {type(error).__name__}"
         LOGGER.error("%s", what)
         # It is tried again later, so that it neither fills the log nor takes the place of others.
-        changes = {"id": row.id, "next_at": now + PAUSE, "seen": row.next_at}
-        self._store.database.write(lambda run: run(statements.TAKE_TICK, changes))
+        self._move(row, now + PAUSE)
         return False
 
     def _job(self, row: ScheduleRow) -> NewJob:
@@ -190,10 +192,6 @@ class Schedules:
             f"tick {row.id} {row.next_at}", None, row.lane, max_attempts=self._max_attempts,
             schedule_id=row.id, connection=content.get("connection"),
         )  # fmt: skip
-
-
-def _take_tick(changes: dict[str, object], run: Run) -> None:
-    run(statements.TAKE_TICK, changes)
 
 
 def _identity(row: ScheduleRow) -> Sealed:

@@ -7,7 +7,7 @@ import itertools
 import json
 import logging
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nango_py.connections.owners import has_died
 from nango_py.connections.rows import from_microseconds
@@ -33,13 +33,6 @@ ATTEMPTS = 10
 LOGGER = logging.getLogger("nango_py.jobs")
 
 _numbers = itertools.count()
-
-
-class Read(Protocol):
-    """Runs one SELECT."""
-
-    def __call__(self, sql: str, parameters: Parameters, /) -> Rows:
-        """Its rows."""
 
 
 class JobRow(NamedTuple):
@@ -131,7 +124,9 @@ class JobStore:
         """The current time in microseconds."""
         return self.database.microseconds()
 
-    def connection_of(self, integration: str, user_id: str, read: Read | None = None) -> str | None:
+    def connection_of(
+        self, integration: str, user_id: str, read: Callable[[str, Parameters], Rows] | None = None
+    ) -> str | None:
         """The id of a connection, "" if it does not exist; None without a user.
 
         Args:
@@ -306,8 +301,8 @@ class JobStore:
 
     def get(self, job_id: str) -> Job | None:
         """A job; None if it does not exist, or ended long ago."""
-        rows = self.database.read(statements.BY_ID, {"id": job_id})
-        return to_job(self.open(JobRow._make(rows[0]))) if rows else None
+        row = self.row(job_id)
+        return None if row is None else to_job(self.open(row))
 
     def page(
         self,
@@ -435,22 +430,9 @@ def _altered_job(row: JobRow, error: str) -> Job:
     handler, integration, user_id, lane, status = map(str, (*row[1:5], row.status))
     never = from_microseconds(0)
     return Job(
-        str(row.id),
-        handler,
-        integration,
-        user_id,
-        None,
-        "",
-        lane,
-        status,
-        0,
-        0,
-        never,
-        never,
-        never,
-        None,
-        error,
-    )
+        str(row.id), handler, integration, user_id, None, "", lane, status, 0, 0, never, never, never,
+        None, error,
+    )  # fmt: skip
 
 
 def _new_id(now: int) -> str:

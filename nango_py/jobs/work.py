@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nango_py.engine.patience import Patience, with_patience
 from nango_py.errors import NangoError, UnknownNameError, printable
-from nango_py.jobs.context import HandlerContext
+from nango_py.jobs.context import HandlerContext, format_utc
 from nango_py.jobs.job import CANCELLED, DEAD, DONE, WAITING
 from nango_py.jobs.outcome import describe, end_of_attempt
 from nango_py.jobs.store import LOGGER, Finished, result_of
@@ -150,9 +150,9 @@ class Work:
         ending = end_of_attempt(error, row.attempts, row.max_attempts, self.clock.now(), self.chance)
         text = self._find_masker(row.integration, row.user_id)(describe(error))
         text = printable(text, MAX_ERROR)
-        then = f"put back until {_utc(ending.run_at)}" if not ending.is_counted else ending.status
+        then = f"put back until {format_utc(ending.run_at)}" if not ending.is_counted else ending.status
         if ending.is_counted and ending.status == WAITING:
-            then = f"next attempt at {_utc(ending.run_at)}"
+            then = f"next attempt at {format_utc(ending.run_at)}"
         context.log(f"attempt {row.attempts} ended: {text}; {then}")
         level = LOGGER.info if ending.status in {WAITING, CANCELLED} else LOGGER.warning
         level("%s job %s: %s: %s", row.handler, row.id, then, text)
@@ -165,9 +165,3 @@ class Work:
 
 async def _finish(result: Awaitable[JsonValue]) -> JsonValue:
     return await result
-
-
-def _utc(seconds: float) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -39,7 +39,7 @@ def find_differences(
         catalogue: the catalogue that has found it.
         is_strict: whether to apply the rules for published blueprints too.
     """
-    found = [_of_problem(problem) for problem in check_logins(catalogue, blueprint)]
+    found = [_as_difference(problem) for problem in check_logins(catalogue, blueprint)]
     for login in blueprint.logins or ("",):
         variant = catalogue.find(blueprint.ref, blueprint.origins[()], [], login)
         try:
@@ -47,11 +47,11 @@ def find_differences(
             found += _test(bench)
             found += publishing_differences(bench) if is_strict else ()
         except ConfigError as error:
-            found += map(_of_problem, error.problems)
+            found += map(_as_difference, error.problems)
     return sorted(dict.fromkeys(found), key=lambda difference: difference.position)
 
 
-def _of_problem(problem: Problem) -> Difference:
+def _as_difference(problem: Problem) -> Difference:
     return Difference(problem.position, "check", str(problem).partition(": ")[2])
 
 

@@ -47,9 +47,7 @@ def list_(project: Project, integration: str | None, is_all: bool, as_json: bool
       nango actions list
       nango actions list --all
     """
-    if is_all and integration:
-        raise click.UsageError("give an integration or --all, not both")
-    infos = _of_blueprints(project) if is_all else _of_project(project, integration)
+    infos = _find(project, integration, is_all=is_all)
     if as_json:
         echo_json([_to_json(info) for info in infos])
         return
@@ -137,9 +135,7 @@ def docs(project: Project, integration: str | None, is_all: bool) -> None:
     """
     from nango_py.actions.pages import write_page
 
-    if is_all and integration:
-        raise click.UsageError("give an integration or --all, not both")
-    infos = _of_blueprints(project) if is_all else _of_project(project, integration)
+    infos = _find(project, integration, is_all=is_all)
     click.echo(write_page(infos), nl=False)
 
 
@@ -157,15 +153,20 @@ def stubs(project: Project, module: str) -> None:
     """
     from nango_py.actions.stubs import write_stubs
 
-    click.echo(write_stubs(_of_project(project, None), module), nl=False)
+    click.echo(write_stubs(_find(project, None, is_all=False), module), nl=False)
 
 
-def _of_project(project: Project, integration: str | None) -> list[ActionInfo]:
+def _find(project: Project, integration: str | None, *, is_all: bool) -> list[ActionInfo]:
+    """The actions of an integration, of all integrations, or of all blueprints."""
+    if is_all and integration:
+        raise click.UsageError("give an integration or --all, not both")
+    if is_all:
+        return _find_in_blueprints(project)
     with project.open() as nango:
         return list(nango.actions.list(integration))
 
 
-def _of_blueprints(project: Project) -> list[ActionInfo]:
+def _find_in_blueprints(project: Project) -> list[ActionInfo]:
     """The actions of all blueprints; `integration` is the blueprint."""
     from nango_py.actions.definition import yaml_info
     from nango_py.cli.project import COMMAND_LINE

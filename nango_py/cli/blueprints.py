@@ -55,7 +55,7 @@ def list_(project: Project, category: str | None, as_json: bool) -> None:
     catalogue, problems = project.catalogue(), list[Problem]()
     found = _summaries(catalogue, catalogue.refs(), problems)
     if category is not None:
-        found = _of_category(found, category)
+        found = _filter_by_category(found, category)
     _echo_summaries(found, "no blueprints", as_json=as_json)
     if problems:
         raise ConfigError(problems)
@@ -109,7 +109,7 @@ def _summaries(catalogue: Catalogue, refs: Iterable[BlueprintRef], problems: lis
     return found
 
 
-def _of_category(summaries: list[Summary], category: str) -> list[Summary]:
+def _filter_by_category(summaries: list[Summary], category: str) -> list[Summary]:
     known = sorted({name for summary in summaries for name in summary.categories})
     if category not in known:
         text = unknown_name("category", category, known, f"known: {', '.join(known)}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from nango_py._version import DOCS_URL
-from nango_py.cli.init_entries import Entry, ask_for_blueprints, find_blueprint, make_entry
+from nango_py.cli.init_entries import Entry, ask_for_blueprints, make_entry
 from nango_py.cli.output import is_terminal
-from nango_py.cli.project import Project, pass_project
+from nango_py.cli.project import Project, find_blueprint, pass_project
 
 if TYPE_CHECKING:
     from pathlib import Path

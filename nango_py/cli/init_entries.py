@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nango_py.cli.project import find_blueprint
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -52,18 +53,6 @@ def _choose(catalogue: Catalogue, words: str) -> Iterator[str]:
         number = click.prompt(f'Which one for "{words}"? (0 for none)', type=range_, default=1)
         if number:
             yield found[number - 1]
-
-
-def find_blueprint(catalogue: Catalogue, name: str) -> Blueprint:
-    """The blueprint of a `name:version`, or the newest version of a name.
-
-    Raises:
-        ConfigError: no blueprint has this name.
-    """
-    from nango_py.cli.project import COMMAND_LINE
-    from nango_py.errors import Position
-
-    return catalogue.find(name, Position(COMMAND_LINE))
 
 
 def make_entry(blueprint: Blueprint) -> Entry:

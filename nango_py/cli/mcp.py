@@ -28,7 +28,7 @@ DEFAULT_PORT = 3004
     "patterns",
     multiple=True,
     metavar="PATTERN",
-    help="Actions that there are, such as klaviyo-today.*; repeatable.  [default: all]",
+    help="Actions that the model can find, such as klaviyo-today.*; repeatable.  [default: all]",
 )
 @click.option(
     "--allow",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nango_py.errors import UnknownIntegration
+from nango_py.errors import Position, UnknownIntegration
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -52,11 +52,9 @@ class Project:
 
         return open_catalogue(self.blueprints_folder)
 
-    def blueprint(self, ref: str, catalogue: Catalogue | None = None) -> Blueprint:
+    def blueprint(self, ref: str) -> Blueprint:
         """The blueprint of a `name:version`, or the newest of a `name`."""
-        from nango_py.errors import Position
-
-        return (catalogue or self.catalogue()).find(ref, at=Position(COMMAND_LINE))
+        return find_blueprint(self.catalogue(), ref)
 
     @property
     def blueprints_folder(self) -> Path:
@@ -65,6 +63,15 @@ class Project:
 
 
 pass_project = click.make_pass_decorator(Project)
+
+
+def find_blueprint(catalogue: Catalogue, ref: str) -> Blueprint:
+    """The blueprint of a `name:version`, or the newest version of a name.
+
+    Raises:
+        ConfigError: no blueprint has this name.
+    """
+    return catalogue.find(ref, at=Position(COMMAND_LINE))
 
 
 def find_integration(nango: Nango, name: str) -> Integration:

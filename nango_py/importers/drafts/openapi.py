@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from nango_py.errors import ConfigError, Position, Problem
 from nango_py.importers.drafts.draft import BASIC, CLIENT, KEY, NONE, OAUTH2, Setting
 from nango_py.importers.drafts.lists import read_pagination
-from nango_py.importers.drafts.parts import deref, first_paragraph, json_content, mapping, sentence
+from nango_py.importers.drafts.parts import (
+    choose_verification,
+    deref,
+    first_paragraph,
+    json_content,
+    mapping,
+    sentence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +28,6 @@ LONGEST_EXAMPLE = 1000
 _LONG_NUMBER = re.compile(r"[0-9]{19}")
 """A number that does not fit into 64 bits, which a blueprint refuses."""
 
-_OWN_USER = re.compile(r"(?:^|/)(?:me|self|whoami|ping|user|account|profile|status)/?$")
 _KEY_NAME = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _SHOWN_KEY = re.compile(r"`(?:Authorization: ?)?([A-Za-z][\w-]*) [^`]+`")
 """A header as it is shown in a description: `Acme-Key your-key`."""
@@ -199,20 +205,17 @@ def _default_of(data: dict[str, Any], parameter: dict[str, Any]) -> str | None:
 
 
 def _verification(data: dict[str, Any], operations: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """A call that needs nothing: that of the user, or else the first one."""
-    plain = [
-        (path, operation)
+    """A call without parameters that suits a verification, and its response."""
+    plain = {
+        path: operation
         for path, operation in operations
         if path
         and path.isprintable()
         and "{" not in path
         and not any(_must_be_given(data, one) for one in operation["parameters"])
-    ]
-    chosen = next((each for each in plain if _OWN_USER.search(each[0])), plain[0] if plain else None)
-    if chosen is None:
-        return {}
-    path, operation = chosen
-    return {"verification": path, "response": _example(data, operation)}
+    }
+    path = choose_verification(plain)
+    return {"verification": path, "response": _example(data, plain[path])} if path else {}
 
 
 def _must_be_given(data: dict[str, Any], parameter: dict[str, Any]) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LONGEST_COMMENT = 300
+_OWN_USER = re.compile(r"(?:^|/)(?:me|self|whoami|ping|user|account|profile|status)/?$")
 
 
 def mapping(value: object) -> dict[str, Any]:
@@ -50,6 +54,12 @@ def properties(data: dict[str, Any], value: object) -> dict[str, dict[str, Any]]
     for name, below in mapping(schema.get("properties")).items():
         found[str(name)] = mapping(deref(data, below))
     return found
+
+
+def choose_verification(paths: Iterable[str]) -> str:
+    """The path that returns the owner of a credential, by its name; else the first one, or ""."""
+    known = list(paths)
+    return next(filter(_OWN_USER.search, known), known[0] if known else "")
 
 
 def sentence(value: object, longest: int) -> str:

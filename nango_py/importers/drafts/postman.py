@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nango_py.importers.drafts.draft import BASIC, CLIENT, KEY, OAUTH2, Setting
-from nango_py.importers.drafts.parts import first_paragraph, mapping, sentence
+from nango_py.importers.drafts.parts import choose_verification, first_paragraph, mapping, sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,6 @@ MAX_DEPTH = 20
 LONGEST_URL = 2000
 _VARIABLE = re.compile(r"\{\{\s*([\w.-]+)\s*\}\}")
 _URL = re.compile(r"(https?://[^/?#]+)(/[^?#]*)?")
-_OWN_USER = re.compile(r"(?:^|/)(?:me|self|whoami|ping|user|account|profile|status)/?$")
 
 
 def is_postman(data: dict[str, Any]) -> bool:
@@ -92,15 +91,14 @@ def _base_url(urls: list[str]) -> tuple[str, tuple[Setting, ...]]:
 
 
 def _verification(requests: list[dict[str, Any]], urls: list[str], base: str) -> str:
-    """The path of a GET request without variables: that of the user, or else the first."""
+    """The path of a GET request without variables that suits a verification; "" if there is none."""
     below = re.sub(r"\$\{additional_config\.(\w+)\}", r"{\1}", base)
     paths = [
         url.removeprefix(below).partition("?")[0]
         for request, url in zip(requests, urls, strict=True)
         if str(request.get("method")).upper() == "GET" and base and url.startswith(below)
     ]
-    plain = [path for path in paths if path and not re.search(r"[:{}]", path)]
-    return next((path for path in plain if _OWN_USER.search(path)), plain[0] if plain else "")
+    return choose_verification([path for path in paths if path and not re.search(r"[:{}]", path)])
 
 
 def _login(auth: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nango_py.importers.nango_file.values import NotTranslatedError, Translator
+from nango_py.importers.nango_file.values import NotTranslatedError, Translator, quote_path
 from nango_py.json_types import as_object
 
 if TYPE_CHECKING:
@@ -94,11 +94,11 @@ def read_pagination(entry: JsonObject, notes: list[str]) -> JsonObject:
     kind = given.get("type")
     if kind == "cursor" and given.get("cursor_path_in_response"):
         param = given.get("cursor_name_in_request")
-        found = {"kind": "cursor", "cursor": _path(given["cursor_path_in_response"]), "param": param}
+        found = {"kind": "cursor", "cursor": quote_path(given["cursor_path_in_response"]), "param": param}
     elif kind == "link" and given.get("link_rel_in_response_header"):
         found = {"kind": "link_header", "rel": given["link_rel_in_response_header"]}
     elif kind == "link" and given.get("link_path_in_response_body"):
-        found = {"kind": "next_url", "next": _path(given["link_path_in_response_body"])}
+        found = {"kind": "next_url", "next": quote_path(given["link_path_in_response_body"])}
     elif kind == "offset" and given.get("offset_name_in_request"):
         by_page = given.get("offset_calculation_method") == "per-page"
         start = given.get("offset_start_value")
@@ -109,7 +109,7 @@ def read_pagination(entry: JsonObject, notes: list[str]) -> JsonObject:
         notes.append(f"proxy.paginate: {kind}")
         return {}
     if path := given.get("response_path"):
-        found["records"] = _path(path)
+        found["records"] = quote_path(path)
     if size := given.get("limit_name_in_request"):
         found["size"] = {"param": size}
     return found
@@ -146,11 +146,3 @@ def read_verification(entry: JsonObject, translator: Translator, notes: list[str
 
 def _list(value: JsonValue) -> list[JsonValue]:
     return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _path(value: JsonValue) -> str:
-    """A JMESPath for a path such as `meta.next-cursor` or `@odata.nextLink`."""
-    parts = [str(value)] if str(value).startswith("@") else str(value).split(".")
-    return ".".join(
-        part if re.fullmatch(r"[A-Za-z_]\w*(\[-?\d+\])?", part) else f'"{part}"' for part in parts
-    )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from nango_py.importers.nango_file.fields import snake_case
-from nango_py.importers.nango_file.values import NotTranslatedError, Translator, setting_name
+from nango_py.importers.nango_file.values import NotTranslatedError, Translator, quote_path, setting_name
 from nango_py.json_types import as_object
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ VARIABLES: dict[str, dict[str, str]] = {
 OURS = {"BASIC": "USERNAME_PASSWORD"}
 """The auth modes with another name here."""
 
-_UNITS = {"milliseconds": "milliseconds", "seconds": "seconds"}
+_UNITS = ("milliseconds", "seconds")
 
 
 def variables_of(entry: JsonObject) -> dict[str, str]:
@@ -245,12 +244,7 @@ def _headers(value: JsonValue, translator: Translator) -> JsonObject:
 def _names(value: JsonValue) -> JsonObject:
     """Values of a response to keep, by our name: `a.b-c` as `b_c`."""
     names = value if isinstance(value, list) else []
-    return {setting_name(str(name).rpartition(".")[2]): _path(str(name)) for name in names}
-
-
-def _path(name: str) -> str:
-    """A JMESPath for `a.b-c`: `a."b-c"`."""
-    return ".".join(part if re.fullmatch(r"[A-Za-z_]\w*", part) else f'"{part}"' for part in name.split("."))
+    return {setting_name(str(name).rpartition(".")[2]): quote_path(name) for name in names}
 
 
 def _texts(params: JsonValue) -> JsonObject:

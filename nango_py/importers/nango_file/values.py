@@ -26,6 +26,14 @@ def setting_name(name: str) -> str:
     return re.sub(r"\W", "_", name)
 
 
+def quote_path(value: JsonValue) -> str:
+    """A JMESPath for a path such as `meta.next-cursor` or `@odata.nextLink`."""
+    parts = [str(value)] if str(value).startswith("@") else str(value).split(".")
+    return ".".join(
+        part if re.fullmatch(r"[A-Za-z_]\w*(\[-?\d+\])?", part) else f'"{part}"' for part in parts
+    )
+
+
 class Translator:
     """Translates the values of one entry.
 

@@ -31,8 +31,8 @@ class Entry:
 
 def ask_for_blueprints(catalogue: Catalogue) -> list[str]:
     """The `name:version` of the APIs that a person names; [] for none. Words are searched, with a choice."""
-    answer = click.prompt(QUESTION, default="", show_default=False, prompt_suffix=" (Enter for an example): ")
-    parts = [part.strip() for part in answer.split(",")]
+    reply = click.prompt(QUESTION, default="", show_default=False, prompt_suffix=" (Enter for an example): ")
+    parts = [part.strip() for part in reply.split(",")]
     return [ref for part in parts if part for ref in _choose(catalogue, part)]
 
 

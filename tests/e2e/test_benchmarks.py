@@ -48,7 +48,7 @@ def test_clients_of_another_environment_stand_in_the_same_table() -> None:
     found = benchmark("pages", "--quick", "--beside", sys.executable)
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("| nango_py |") == 1
-    assert "From an environment of its own, with requests measured there: nothing." in found.stdout
+    assert "From a separate environment, with requests measured there: nothing." in found.stdout
 
 
 def test_an_unknown_benchmark_is_named_with_those_that_exist() -> None:

@@ -76,10 +76,9 @@ class Actions:
     ) -> JsonValue:  # fmt: skip
         """Run an action and return its result."""
         warn_about_event_loop()
-        declared = self.services.integration(integration)
-        action = self._find(declared, name)
-        checked = action.input.check(given)
-        execution = self._execution(action, user_id, deadline, memory)
+        declared, action, checked, execution = self._prepare(
+            integration, name, user_id, given, deadline, memory
+        )
         if not isinstance(action, RunnableYaml):
             from nango_py.actions.python_run import run_function
 
@@ -100,10 +99,9 @@ class Actions:
         deadline: float | None = None, memory: Memory | None = None,
     ) -> JsonValue:  # fmt: skip
         """Run an action and return its result, without blocking the event loop."""
-        declared = self.services.integration(integration)
-        action = self._find(declared, name)
-        checked = action.input.check(given)
-        execution = self._execution(action, user_id, deadline, memory)
+        declared, action, checked, execution = self._prepare(
+            integration, name, user_id, given, deadline, memory
+        )
         if not isinstance(action, RunnableYaml):
             from nango_py.actions.python_run import run_function_async
 
@@ -119,25 +117,20 @@ class Actions:
             return result
         raise failure
 
-    def _execution(
-        self,
-        action: RunnableYaml | RunnablePython,
-        user_id: str,
-        deadline: float | None,
-        memory: Memory | None,
-    ) -> Execution:
-        """A run of an action that has not begun."""
-        services, info = self.services, action.info
-        return Execution(
-            info.integration,
-            info.name,
-            user_id,
-            services.clock,
-            services.events,
-            action.logger,
-            deadline,
-            memory,
-        )
+    def _prepare(
+        self, integration: str, name: str, user_id: str, given: Mapping[str, JsonValue] | None,
+        deadline: float | None, memory: Memory | None,
+    ) -> tuple[Integration, RunnableYaml | RunnablePython, JsonObject, Execution]:  # fmt: skip
+        """The integration, the action, its checked input, and an execution that has not begun."""
+        services = self.services
+        declared = services.integration(integration)
+        action = self._find(declared, name)
+        checked = action.input.check(given)
+        execution = Execution(
+            declared.name, action.info.name, user_id, services.clock, services.events, action.logger,
+            deadline, memory,
+        )  # fmt: skip
+        return declared, action, checked, execution
 
     def _caller(self, declared: Integration, user_id: str) -> Caller:
         return self._callers.get((declared.name, user_id), lambda: self._make_caller(declared, user_id))

@@ -110,7 +110,7 @@ class SimulatedApi:
             settings, options.credentials, options.tokens, self.credentials, self.clock, options.accounts
         )
         self.login_ledger = Ledger()
-        self._verifies = options.signatures and not self.credentials.has_header("authorization")
+        self._verifies = options.signatures and "authorization" not in self.credentials.names_in("header")
         self.base_path = path_of(settings["requests"]["base_url"])
         self.origin = ""
         self.handler_errors: list[Exception] = []
@@ -122,7 +122,7 @@ class SimulatedApi:
             self.credentials.base_pattern(path) for path in (self.base_path, *self.bases.values())
         ]
         self.uploads = Uploads(settings)
-        self.files = FileHost(self.credentials.header_names(), self.clock, self.uploads)
+        self.files = FileHost(frozenset(self.credentials.names_in("header")), self.clock, self.uploads)
         self.settings = settings
         self.responses = ApiResponses(settings)
         self.routes = Routes(declared_routes(settings, self.responses), self.responses)
@@ -218,7 +218,7 @@ class SimulatedApi:
         signed = self.logins.oauth1 or self.logins.signed_calls
         if self._verifies and signed is not None:
             return signed.identify(LoginRequest.of(request, self.origin, ""))
-        names = self.credentials.body_names()
+        names = self.credentials.names_in("body")
         content = body_content(request) if names else None
         body = [(name, text) for name in names if (text := field_of(content, name)) is not None]
         places = self._endpoint_credentials.places(request, endpoint, join_repeated(params))

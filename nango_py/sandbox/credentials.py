@@ -169,7 +169,7 @@ class Credentials:
             headers: lower-case names, and values.
             params: the parsed query.
             in_path: the percent-decoded groups of `base_pattern`.
-            body: the fields of `body_names`, by dotted path.
+            body: the fields of `names_in("body")`, by dotted path.
             replaced_places: headers and parameters in which the endpoint has something else.
         """
         credentials: list[str] = []
@@ -198,18 +198,18 @@ class Credentials:
                 return Caller(user, user)
         return None
 
-    def body_names(self) -> tuple[str, ...]:
-        """The dotted paths of the fields of bodies with credentials."""
-        return tuple(slot.name for slot in self._slots if slot.place == "body")
+    def names_in(self, place: str) -> tuple[str, ...]:
+        """The names of the headers (in lower case), params or fields of the body that have credentials.
+
+        Args:
+            place: `header`, `param`, or `body` for the dotted paths of its fields.
+        """
+        return tuple(slot.name for slot in self._slots if slot.place == place)
 
     def base_pattern(self, base_path: str) -> re.Pattern[str]:
         """A regular expression for paths: a group per credential in the base path, and `endpoint`."""
         pattern = _pattern(base_path.rstrip("/"), self._names | APP_NAMES, "[^/]+")
         return re.compile(pattern + "(?:/(?P<endpoint>.*))?")
-
-    def param_names(self) -> frozenset[str]:
-        """The names of the query parameters with credentials."""
-        return frozenset(slot.name for slot in self._slots if slot.place == "param")
 
     def values_in(
         self, headers: Sequence[tuple[str, str]], params: Sequence[tuple[str, str]]
@@ -229,14 +229,6 @@ class Credentials:
             users = [text for each in (self._users or {}).values() for text in secret_leaves(each)]
             tokens = [each.token for each in self._issued.values()]
         return (*users, *tokens, *leaves(self._app))
-
-    def header_names(self) -> frozenset[str]:
-        """The lower-case names of the headers with credentials."""
-        return frozenset(slot.name for slot in self._slots if slot.place == "header")
-
-    def has_header(self, name: str) -> bool:
-        """Whether a credential is in the header with that lower-case name."""
-        return any(slot.place == "header" and slot.name == name for slot in self._slots)
 
     def _find_slots(self, requests: Settings) -> Iterator[_Slot]:
         names = self._names | APP_NAMES

@@ -161,46 +161,41 @@ class LoginEndpoints:
         """The response to a request below PREFIX; None if nothing is there."""
         path = request.target.partition("?")[0].removeprefix(PREFIX)
         name, _, rest = path.partition("/")
+        number = rest.partition("/")[0]
         asked = LoginRequest.of(request, origin, rest)
         with self._lock:
-            if name == "authorize" and self.two_step is None:
-                return self._authorize(asked)
             if self.two_step is not None:
-                return self._respond_to_step(asked, name, rest)
-            if self.oauth1 is not None and name == "request_token":
-                return self.oauth1.request_token(asked)
-            if self.oauth2 is not None and name in {"revoke", "par", "device"}:
-                endpoints_by_name = {
-                    "revoke": self.oauth2.revoke, "par": self.oauth2.push, "device": self.oauth2.give_codes
-                }  # fmt: skip
-                return endpoints_by_name[name](asked)
-            number = rest.partition("/")[0]
-            if self.oauth2 is not None and name == "login" and number.isdigit():
-                return self.oauth2.sessions.respond(asked, int(number) - 1)
+                return _respond_to_step(self.two_step, asked, name, number)
+            if name == "authorize":
+                return self._authorize(asked)
             endpoints = self.oauth1 or self.oauth2
             if endpoints is not None and name in {"token", "refresh"}:
                 return endpoints.respond(asked, is_refresh_url=name == "refresh")
+            if self.oauth1 is not None and name == "request_token":
+                return self.oauth1.request_token(asked)
+            if self.oauth2 is not None:
+                others = {
+                    "revoke": self.oauth2.revoke, "par": self.oauth2.push, "device": self.oauth2.give_codes
+                }  # fmt: skip
+                if name in others:
+                    return others[name](asked)
+                if name == "login" and number.isdigit():
+                    return self.oauth2.sessions.respond(asked, int(number) - 1)
             return self._own.respond(asked, name, rest)
 
-    def _respond_to_step(self, asked: LoginRequest, name: str, rest: str) -> SandboxResponse | None:
-        assert self.two_step is not None  # noqa: S101 - the caller has checked it
-        number = rest.partition("/")[0]
-        if name == "refresh":
-            return self.two_step.refresh(asked)
-        return self.two_step.log_in(asked, int(number)) if name == "login" and number.isdigit() else None
-
     def _authorize(self, request: LoginRequest) -> SandboxResponse | None:
-        if self.oauth1 is None and self.oauth2 is None:
+        endpoints = self.oauth1 or self.oauth2
+        if endpoints is None:
             return None
         params = self._read_params(request.query)
         try:
-            self._check(params)
+            endpoints.check_authorization(params)
         except RefusedError as refused:
             return error_page(str(refused))
         if request.method == "POST":
             form = request.form()
             user = form.get("user", "") if form.get("decision") == "approve" else ""
-            target = self._callback_url(params, user)
+            target = self._callback_url(endpoints, params, user)
             return SandboxResponse(_REDIRECT, (("Location", target), ("Cache-Control", "no-store")))
         provider = self._provider
         scope = params.get("scope", "")
@@ -215,14 +210,15 @@ class LoginEndpoints:
             ValueError: the URL is not that of a login here, or the request is refused.
         """
         head, _, query = url.partition("?")
-        if f"{PREFIX}authorize" not in head or (self.oauth1 is None and self.oauth2 is None):
+        endpoints = self.oauth1 or self.oauth2
+        if f"{PREFIX}authorize" not in head or endpoints is None:
             raise ValueError("this is not the URL of a login page of the sandbox")
         params = self._read_params(dict(parse_qsl(query, keep_blank_values=True)))
         failure = ""
         with self._lock:
             try:
-                self._check(params)
-                return self._callback_url(params, user)
+                endpoints.check_authorization(params)
+                return self._callback_url(endpoints, params, user)
             except RefusedError as refused:
                 failure = str(refused)
         raise ValueError(f"the login is refused: {failure}")
@@ -231,14 +227,17 @@ class LoginEndpoints:
         """The parameters of a login page as RFC 6749 calls them, or those that were pushed."""
         return params if self.oauth2 is None else self.oauth2.read_params(params)
 
-    def _check(self, params: Mapping[str, str]) -> None:
-        endpoints = self.oauth1 or self.oauth2
-        assert endpoints is not None  # noqa: S101 - the callers have checked it
-        endpoints.check_authorization(params)
-
-    def _callback_url(self, params: Mapping[str, str], user: str) -> str:
-        endpoints = self.oauth1 or self.oauth2
-        assert endpoints is not None  # noqa: S101 - the callers have checked it
+    def _callback_url(
+        self, endpoints: OAuth1Endpoints | OAuth2Endpoints, params: Mapping[str, str], user: str
+    ) -> str:
         target = params["redirect_uri"] if self.oauth1 is None else self.oauth1.callback_of(params)
         values = endpoints.grant(params, user) if user else endpoints.deny(params)
         return f"{target}{'&' if '?' in target else '?'}{urlencode(values)}"
+
+
+def _respond_to_step(
+    endpoints: TwoStepEndpoints, request: LoginRequest, name: str, number: str
+) -> SandboxResponse | None:
+    if name == "refresh":
+        return endpoints.refresh(request)
+    return endpoints.log_in(request, int(number)) if name == "login" and number.isdigit() else None

@@ -118,7 +118,7 @@ def _common(received: Received, now: float) -> JsonObject:
 
 def _entry(api: WatchedApi, received: Received, now: float) -> JsonObject:
     """A request without the parameters that hold a credential."""
-    secret_params = api.credentials.param_names()
+    secret_params = api.credentials.names_in("param")
     shown = [(name, MASK if name in secret_params else value) for name, value in _pairs(received)]
     query = urlencode(shown, safe="*/:,")
     return {**_common(received, now), "path": received.endpoint, "query": query}

@@ -53,10 +53,11 @@ class Memory:
 
     Attributes:
         saved: the value of the last checkpoint, or None.
+        is_kept: whether another attempt will see the checkpoints.
         idempotency_key: the key of the job, the same on every attempt; "" without a job.
     """
 
-    __slots__ = ("_save", "idempotency_key", "saved")
+    __slots__ = ("_save", "idempotency_key", "is_kept", "saved")
 
     def __init__(
         self,
@@ -65,13 +66,9 @@ class Memory:
         idempotency_key: str = "",
     ) -> None:
         self.saved = saved
+        self.is_kept = save is not None
         self.idempotency_key = idempotency_key
         self._save = save
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether another attempt will see the checkpoints."""
-        return self._save is not None
 
     def checkpoint(self, value: JsonValue) -> None:
         """Remember a value for the next attempt."""

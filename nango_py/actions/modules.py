@@ -106,7 +106,7 @@ class ActionModules:
         if _is_folder(name):
             yield from _read_folder(Path(name), problems)
             return
-        module, why = _import(name, is_again=is_again)
+        module, why = import_module_of(name, is_again=is_again)
         if module is None:
             help_ = "config.actions lists modules by name, and folders by a path with a slash"
             problems.append(Problem(Position(name), "E705", f"cannot be imported: {why}", "", help_))
@@ -148,7 +148,8 @@ def _read_folder(folder: Path, problems: list[Problem]) -> Iterator[tuple[Regist
             yield Registration(integration, name, run, changes, "", module.__doc__ or ""), str(path)
 
 
-def _import(name: str, *, is_again: bool) -> tuple[ModuleType | None, str]:
+def import_module_of(name: str, *, is_again: bool = False) -> tuple[ModuleType | None, str]:
+    """A module of the product, or None and why it cannot be imported."""
     try:
         known = sys.modules.get(name)
         if is_again and known is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import os
 import shlex
 import sys
@@ -33,6 +35,7 @@ COMPLETION_VARIABLE = "_NANGO_COMPLETE"
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the `nango` command; see `nango_py.cli.main`."""
     _open_closed_streams()
+    _write_any_text()
     from nango_py.cli.root import nango
 
     try:
@@ -103,6 +106,14 @@ def _open_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - until the end
+
+
+def _write_any_text() -> None:
+    """Let no text fail to be printed: file names may hold any bytes, and a terminal may lack characters."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            is_utf8 = codecs.lookup(stream.encoding).name == "utf-8"
+            stream.reconfigure(errors="surrogateescape" if is_utf8 else "backslashreplace")
 
 
 def _show(error: click.ClickException) -> None:

@@ -83,15 +83,17 @@ def _open(project: Project, place: str | None) -> Iterator[Nango]:
         with project.open() as nango:
             yield nango
         return
-    module, colon, name = place.partition(":")
+    path, colon, name = place.partition(":")
     if not colon or not name.isidentifier():
         raise click.UsageError("--app takes MODULE:NAME, such as my_product.api:nango")
-    import importlib
-
+    from nango_py.actions.modules import import_module_of
     from nango_py.client import Nango
 
     sys.path.insert(0, str(project.integrations.parent.absolute()))
-    found = getattr(importlib.import_module(module), name, None)
+    module, why = import_module_of(path)
+    if module is None:
+        raise click.UsageError(f"--app: {path or 'the module'} cannot be imported: {why}")
+    found = getattr(module, name, None)
     if not isinstance(found, Nango):
         raise click.UsageError(f"{place} is not a Nango")
     with found:

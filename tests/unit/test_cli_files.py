@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import TYPE_CHECKING
 
 import pytest
+
+from nango_py.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -203,3 +206,19 @@ def test_files_are_checked_without_secrets(product: Product) -> None:
     assert (wrong.code, "slack" in wrong.err) == (2, True)
     product.write("integrations.yaml", NEEDS_SECRETS.replace("${SLACK_CLIENT_ID}", "${slack_client_id}"))
     assert "E306" in product.run("check", "--without-secrets").err
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("cp1252", b"dir\\u2713\\udcff"), ("utf-8", "dir✓".encode() + b"\xff")]
+)
+def test_every_text_can_be_printed(
+    product: Product, monkeypatch: pytest.MonkeyPatch, encoding: str, shown: bytes
+) -> None:
+    """In a pipe on Windows or an old terminal, and names of files that are not text."""
+    folder = product.folder / "dir✓\udcff"
+    folder.mkdir()
+    (folder / "acme.v1.yaml").write_text(ACME)
+    printed = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, encoding))
+    assert main(("--blueprints", str(folder), "blueprints", "path", "acme:v1")) == 0
+    assert shown in printed.getvalue()

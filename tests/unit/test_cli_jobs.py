@@ -83,3 +83,27 @@ def test_a_worker_runs_the_handlers_of_a_program(
     assert nango.jobs.get(job.id).result == {"n": 1}
     assert product.run("worker", "--app", "job_app_for_tests:other").code == 2
     assert product.run("worker", "--app", "job_app_for_tests").code == 2
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "said"),
+    [
+        ("no_such_app:nango", "", "ModuleNotFoundError"),
+        (".relative:nango", "", "TypeError"),
+        (":nango", "", "ValueError"),
+        ("raising_app:nango", "raise RuntimeError('no settings')", "RuntimeError: no settings"),
+        ("exiting_app:nango", "raise SystemExit(3)", "SystemExit"),
+        ("wrong_app:nango", "def (", "SyntaxError"),
+    ],
+)
+def test_a_program_that_cannot_be_imported_is_a_usage_error(
+    product: Product, place: str, text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says what its own code raised, and not that nango_py has a bug."""
+    monkeypatch.setattr("sys.path", [*__import__("sys").path])
+    if text:
+        product.write(f"{place.partition(':')[0]}.py", text)
+    found = product.run("worker", "--app", place)
+    assert found.code == 2
+    assert "cannot be imported" in found.err
+    assert said in found.err

@@ -181,7 +181,8 @@ class Upload:
         """Take in a response: `complete`, `more`, `unsure` or `refused`."""
         piece, status = self.piece, response.status_code
         is_answer = piece.is_question and piece.method != "PUT" and status in COMPLETE
-        if status in COMPLETE and not is_answer:
+        is_last = piece.is_question or self._offset + len(piece.body) == self._source.size
+        if status in COMPLETE and not is_answer and is_last:
             self._report(self._source.size)
             return "complete"
         if status in UNSURE or status >= FIRST_SERVER_ERROR:

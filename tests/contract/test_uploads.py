@@ -249,8 +249,8 @@ def test_it_gives_up_after_failures_without_progress(world: World, run: Any) -> 
 @pytest.mark.parametrize(
     "reply",
     [Reply({}, 202), Reply(missing("-5"), 202), Reply(missing("9999-"), 202),
-     Reply(None, 308, (("Range", "bytes=5-9"),)), Reply(None, 204)],
-    ids=["nothing", "no number", "beyond the end", "a hole", "no content"],
+     Reply(None, 308, (("Range", "bytes=5-9"),)), Reply(None, 204), Reply({"id": 7}), Reply({"id": 7}, 201)],
+    ids=["nothing", "no number", "beyond the end", "a hole", "no content", "too early", "made too early"],
 )  # fmt: skip
 def test_a_response_that_says_nothing_is_an_error(world: World, run: Any, reply: Reply) -> None:
     """It is not taken for a success; only Range may be absent, since nothing has arrived then."""

@@ -19,6 +19,7 @@ from nango_py.config.urls.paths import quote_bytes
 from nango_py.config.values import NOTHING
 from nango_py.errors import printable
 from nango_py.json_path import search_json
+from nango_py.pasted_text import has_surrogate
 from nango_py.record import field_names, record
 
 if TYPE_CHECKING:
@@ -207,8 +208,9 @@ class Paginator:
             return [] if has_empty_list or found == {} else None
         if found is None and body == []:
             return []
-        what = describe(body if found is None else found)
-        raise UnreadablePage(f"{self._where()} is {what}; expected a list")
+        if found is None:
+            raise UnreadablePage(f"there is no list at {self._where()}: the body is {describe(body)}")
+        raise UnreadablePage(f"{self._where()} is {describe(found)}; expected a list")
 
     def _where(self) -> str:
         return f'pagination.records "{printable(self.records_path)}"' if self.records_path else "the body"
@@ -395,6 +397,7 @@ def next_url(pointer: ResponsePointer, page: Page) -> str:
     if (url is None and found is None) or url is False or (isinstance(url, str) and not url.strip()):
         return ""
     if isinstance(url, str):
+        _check_text(url, "next link")
         is_header = not isinstance(pointer, str) and "header" in pointer
         return (quote_bytes(url) if is_header else url).strip()
     raise UnreadablePage(f"{describe_pointer(pointer)} is {describe(found)}; expected a URL")
@@ -414,6 +417,11 @@ def next_token(pointer: ResponsePointer, page: Page) -> JsonValue:
     return token
 
 
+def _check_text(text: str, what: str) -> None:
+    if has_surrogate(text):
+        raise UnreadablePage(f"the {what} has half of a surrogate pair, which UTF-8 cannot encode")
+
+
 def parameter_text(value: JsonValue) -> str:
     """A cursor as the text of a query parameter.
 
@@ -421,6 +429,7 @@ def parameter_text(value: JsonValue) -> str:
         UnreadablePage: it is a list, an object, or a number that has lost digits.
     """
     if isinstance(value, str):
+        _check_text(value, "cursor")
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)

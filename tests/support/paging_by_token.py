@@ -51,7 +51,7 @@ add(
     script({"items": PAGE_OF_3[0], "meta": {"next": "a"}}, {"items": PAGE_OF_3[1]}),
     EVERYTHING[:6],
 )
-for odd in ([1], ["a"], {"after": "a"}, {}, [], True, 1234567890.12345678, 1e300):
+for odd in ([1], ["a"], {"after": "a"}, {}, [], True, 1234567890.12345678, 1e300, "\ud800"):
     add(f"cursor: it is {odd!r}", CURSOR, script({"items": PAGE_OF_3[0], "meta": {"next": odd}}), "cursor")
 for odd in ([1, "a"], {"pk": {"S": "1"}}, "a", 7, 1.25):
     add(f"cursor: {odd!r} in the body", CURSOR,
@@ -175,7 +175,7 @@ for last in (None, "", False, "  "):
     add(f"next_url: it ends with {last!r}", NEXT, urls("?p=2", last), EVERYTHING[:6], most=2)
 add("next_url: a link object", NEXT, urls({"href": "?p=2", "meta": {}}), EVERYTHING[:6])
 add("next_url: a link object without a target", NEXT, urls({"href": None}), "next")
-for odd in (2, 2.5, True, [], ["?p=2"], {}, {"url": "?p=2"}):
+for odd in (2, 2.5, True, [], ["?p=2"], {}, {"url": "?p=2"}, "?p=\ud800"):
     add(f"next_url: it is {odd!r}", NEXT, urls(odd), "next")
 for url in (
     "https://evil.test/v1/things?p=2",

@@ -154,6 +154,7 @@ class Accounts:
     ) -> ConnectSession:
         """A link with which one user's browser may connect accounts."""
         from nango_py.connections.connect_sessions import new_connect_session
+        from nango_py.connections.validation import check_type
         from nango_py.protocols.after_login import check_choices
 
         if isinstance(integrations, str):
@@ -161,6 +162,7 @@ class Accounts:
         configuration = self.services.configuration
         names = tuple(configuration.integrations if integrations is None else integrations)
         for name in names:
+            check_type("a name in integrations", name, str, "text")
             self.services.integration(name)
         for name, values in (choices or {}).items():
             check_choices(self.services.integration(name).settings["auth"], values)

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 MAX_TOKEN_LENGTH = 16_384
 MAX_LABEL_LENGTH = 200
-_URL = re.compile(r"(https://|http://(localhost|127\.0\.0\.1|\[::1\])(?=[:/?#]|$))[^\s\\<>\"]*", re.ASCII)
+_URL = re.compile(
+    r"(?:https://(?:\[[0-9a-f:.]+\]|[^\s/?#@:\[\]\\<>\"]+)|http://(?:localhost|127\.0\.0\.1|\[::1\]))"
+    r"(?::[0-9]{1,5})?(?:[/?#][^\s\\<>\"]*)?"
+)
 _ASSOCIATED_DATA = b"nango connect session 1"
 
 
@@ -111,7 +114,8 @@ def new_connect_session(
     check_type("user_label", user_label, str, "text, such as the user's e-mail address")
     check_type("return_url", return_url, str, "a URL of your product")
     check_type("language", language, str, f"one of {', '.join(LANGUAGES)}")
-    if return_url and (len(return_url) > MAX_URL_LENGTH or not _URL.fullmatch(return_url)):
+    is_url = return_url.isprintable() and _URL.fullmatch(return_url)
+    if return_url and (len(return_url) > MAX_URL_LENGTH or not is_url):
         raise ValueError(
             "return_url must be an https:// URL (http:// on localhost) of at most 2000 characters"
         )

@@ -135,6 +135,7 @@ def test_invalid_sessions_are_refused(nango: Nango) -> None:
     ("given", "said"),
     [
         ({"integrations": "close"}, "integrations must be a list of names"),
+        ({"integrations": [7]}, "a name in integrations is of type int; expected text"),
         ({"lifetime_seconds": "900"}, "lifetime_seconds is of type str; expected a number of seconds"),
         ({"user_label": 7}, "user_label is of type int; expected text"),
         ({"origin": 7}, "origin is of type int; expected an origin"),

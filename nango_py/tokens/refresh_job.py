@@ -16,7 +16,6 @@ from nango_py.connections.connection import NEEDS_REAUTH
 from nango_py.connections.owners import new_owner
 from nango_py.errors import CredentialsError, StorageError, TamperError, printable
 from nango_py.protocols.token_exchange import TokenRefused, TokenUnavailable
-from nango_py.record import record
 from nango_py.tokens.shutdown import SHUTDOWN
 from nango_py.tokens.token_requests import refreshed_config, request_credentials, token_context
 
@@ -44,30 +43,37 @@ DONE, BUSY, UNAVAILABLE, REJECTED = "done", "busy", "unavailable", "rejected"
 application is rejected."""
 
 
-@record
 class RefreshTools:
     """What refresh jobs share.
 
-    Attributes:
+    Args:
         get_store: returns the connection store.
         get_transport: returns what sends token requests.
         remember: called with each connection that a refresh ends with.
         schedule: when not to refresh.
         clock: the time.
         request_seconds: the time for all token requests of one refresh together.
+
+    Attributes:
+        lease_seconds: how long other machines wait for a process that died during a refresh.
     """
 
-    get_store: Callable[[], ConnectionStore]
-    get_transport: Callable[[], Transport]
-    remember: Callable[[Connection], None]
-    schedule: RefreshSchedule
-    clock: Clock
-    request_seconds: float
-
-    @property
-    def lease_seconds(self) -> float:
-        """How long other machines wait for a process that died during a refresh."""
-        return self.request_seconds + LEASE_MARGIN_SECONDS
+    def __init__(
+        self,
+        get_store: Callable[[], ConnectionStore],
+        get_transport: Callable[[], Transport],
+        remember: Callable[[Connection], None],
+        schedule: RefreshSchedule,
+        clock: Clock,
+        request_seconds: float,
+    ) -> None:
+        self.request_seconds = request_seconds
+        self.lease_seconds = request_seconds + LEASE_MARGIN_SECONDS
+        self.get_store = get_store
+        self.get_transport = get_transport
+        self.remember = remember
+        self.schedule = schedule
+        self.clock = clock
 
 
 class RefreshJob:

@@ -134,9 +134,9 @@ class Nursery:
         code = 3
         try:
             nango = a_nango(url, self.database_url)
-            refresher_of(nango).tools.lease_seconds = LEASE_SECONDS
             if job in POINTS:
                 die_at(job)
+            refresher_of(nango).tools.lease_seconds = LEASE_SECONDS
             if job in {"sigterm", "sigterm in a thread"}:
                 nango.finish_renewals_on_sigterm()
             if job.endswith("in a thread"):

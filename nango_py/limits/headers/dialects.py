@@ -123,14 +123,16 @@ def parse_families(headers: Mapping[str, str], response_time: Callable[[], float
         if not found:
             continue
         family, word, suffix = found[1], found[3].rstrip("s"), found[4] or ""
-        if word == "reset":
+        if word == "reset" and suffix:
             word, suffix = _reset_of(suffix)
         suffix = "-".join(part for part in (found[2], suffix) if part)
         sets.setdefault((family, suffix), {})[word] = value
     for (family, suffix), words in sets.items():
         limit, window = parse_limit_and_window(words.get("limit"))
-        resets = (parse_reset(words.get(word), means, response_time) for word, means in _RESETS)
-        resets_in = next((seconds for seconds in resets if seconds is not None), None)
+        resets_in = None
+        for word, means in _RESETS:
+            if resets_in is None and word in words:
+                resets_in = parse_reset(words[word], means, response_time)
         remaining = _not_negative(parse_first_number(words.get("remaining")))
         source = f"{family}-*-{suffix}" if suffix else f"{family}-*"
         if any(value is not None for value in (remaining, limit, resets_in)):

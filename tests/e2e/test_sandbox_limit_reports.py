@@ -71,7 +71,7 @@ def test_each_family_reports_its_window() -> None:
 
 def test_a_refusal_is_the_one_of_its_budget() -> None:
     """Status, header and body of the refusal are those that the blueprint declares."""
-    with Sandbox({**SHOP, "rate_limits": FAMILIES}, strict=False) as api:
+    with Sandbox({**SHOP, "rate_limits": FAMILIES}, strict=False, clock=ManualClock()) as api:
         found = [get(api, "x", headers=KEY) for _ in range(3)][-1]
         assert (found.status_code, found.headers["X-Problem"]) == (429, "1")
         assert found.json()["message"] == "slow down"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nango_py import Nango
-from tests.support.cli_product import Product, product
 
 if TYPE_CHECKING:
     from nango_py import Job
+    from tests.support.cli_product import Product
 
-__all__ = ["product"]
+pytest_plugins = ("tests.support.cli_product",)
 
 INLINE = "integrations: {klaviyo: {extends_blueprint: 'klaviyo:v1'}}\nconfig: {jobs: {runner: inline}}\n"
 APP = """\

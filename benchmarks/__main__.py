@@ -77,7 +77,7 @@ def add_rows(table: Table, python: Path, name: str, *, quick: bool) -> None:
         added = [tuple(row) for row in other["rows"] if row[0] not in here]
         table.rows += added
         names = ", ".join(row[0] for row in added) or "nothing"
-        table.notes.append(f"From an environment of its own, with requests measured there: {names}.")
+        table.notes.append(f"From a separate environment, with requests measured there: {names}.")
         table.notes += [f"There: {note}" for note in other["notes"] if note.startswith("Peers")]
 
 

@@ -51,13 +51,21 @@ async def read_ahead_async(
     """The pages of a walk; each is requested by a task while the caller uses the one before."""
     page = await fetch()
     while page is not None:
-        ahead = asyncio.ensure_future(fetch())
+        ahead = asyncio.create_task(fetch())
+        ahead.add_done_callback(_drop_error)
         try:
             yield page
             page = await ahead
         finally:
-            if not ahead.done():
-                ahead.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await ahead
-            seen()
+            try:
+                if not ahead.done():
+                    ahead.cancel()
+                    await asyncio.wait({ahead})  # raises only if the caller is cancelled
+            finally:
+                seen()
+
+
+def _drop_error(ahead: asyncio.Task[ParsedPage | None]) -> None:
+    """A caller that stops early does not see the error of a page in advance, and no warning either."""
+    if not ahead.cancelled():
+        ahead.exception()

@@ -72,7 +72,9 @@ class Lookups:
 
         lookup = self._start(host, port)
         try:
-            found = await asyncio.wait_for(asyncio.wrap_future(lookup), seconds)
+            # wait_for of Python 3.11 loses a cancellation that arrives together with the result.
+            async with asyncio.timeout(seconds):
+                found = await asyncio.wrap_future(lookup)
         except TimeoutError:
             found = socket.gaierror(socket.EAI_AGAIN, "no response in time")
         return _addresses(found)

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nango_py.engine.async_page_iterators import read_ahead_async
+from nango_py.engine.page_state import Place
+from nango_py.engine.paging import ParsedPage
 from nango_py.errors import ConfigError, InvalidRequest, ProviderError
 from tests.support.made_values import FakeResponse
 from tests.support.scripted_executors import ScriptedApi, collect
@@ -244,6 +247,37 @@ def test_a_task_that_stops_early_cancels_the_page_in_advance() -> None:
         return asyncio.all_tasks() - {asyncio.current_task()}
 
     assert asyncio.run(walk()) == set()
+
+
+def test_closing_can_be_cancelled_while_the_page_in_advance_ends() -> None:
+    """The cancellation of a caller that waits for it is not lost."""
+
+    async def walk() -> bool:
+        may_end = asyncio.Event()
+        pages = iter([ParsedPage(None, Place({}), None, FakeResponse(), is_empty=True)])
+
+        async def fetch() -> ParsedPage | None:
+            for page in pages:
+                return page
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await may_end.wait()
+            return None
+
+        generator = read_ahead_async(fetch, lambda: None)
+        await anext(generator)
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(generator.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        may_end.set()
+        await asyncio.wait({closing})
+        return closing.cancelled()
+
+    assert asyncio.run(walk())
 
 
 def test_a_thread_that_stops_early_leaves_nothing_behind() -> None:

@@ -65,6 +65,22 @@ def test_a_cancelled_request_stays_counted_until_its_window_ends() -> None:
         run(nango, work)
 
 
+def test_a_call_can_be_cancelled_at_each_step_of_the_event_loop() -> None:
+    """No cancellation is lost, not even one that arrives together with the addresses of the host."""
+
+    async def work(executor: AsyncExecutor) -> None:
+        for steps in range(30):
+            call = asyncio.create_task(executor.get("things", deadline_seconds=2.0))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            assert call.cancel()
+            await asyncio.wait({call})
+            assert call.cancelled(), steps
+
+    with FaultServer([READ, HANG]) as server, calling(server.url) as nango:
+        run(nango, work)
+
+
 class RemoteLimits(MemoryLimits):
     """A limit store that blocks in another thread, like a database, until it may continue.
 

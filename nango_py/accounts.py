@@ -65,14 +65,17 @@ class Accounts:
         """Replace the credentials of a connection."""
         declared = self.services.integration(integration)
         checked = mode_of(declared).validate(credentials, _place(integration, user_id))
+        self._check_headers(declared, user_id, checked, {})
         updated = self.services.store.update_credentials(integration, user_id, checked)
         self.services.cache.forget(integration, user_id)
         return updated.public()
 
     def update_config(self, integration: str, user_id: str, config: Mapping[str, object]) -> PublicView:
         """Replace the additional_config of a connection."""
-        schema = self.services.integration(integration).settings.get("connection_config")
+        declared = self.services.integration(integration)
+        schema = declared.settings.get("connection_config")
         checked = check_additional_config(schema, config, _place(integration, user_id))
+        self._check_headers(declared, user_id, {}, checked)
         updated = self.services.store.update_config(integration, user_id, checked)
         self.services.cache.forget(integration, user_id)
         return updated.public()
@@ -198,7 +201,20 @@ class Accounts:
         declared, place = self.services.integration(integration), _place(integration, user_id)
         checked = mode_of(declared).validate(credentials, place)
         schema = declared.settings.get("connection_config")
-        return checked, check_additional_config(schema, config, place)
+        settings = check_additional_config(schema, config, place)
+        self._check_headers(declared, user_id, checked, settings)
+        return checked, settings
+
+    def _check_headers(
+        self, integration: Integration, user_id: str, credentials: Mapping[str, object], config: Settings
+    ) -> None:
+        from nango_py.connections.rows import unstored_connection
+        from nango_py.engine.header_values import check_header_values
+
+        now = self.services.clock.now()
+        check_header_values(
+            integration, unstored_connection(integration.name, user_id, credentials, config, now)
+        )
 
 
 def _place(integration: str, user_id: str) -> str:

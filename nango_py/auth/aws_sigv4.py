@@ -39,6 +39,7 @@ class AwsSigV4(AuthMode):
     required_settings = ("region", "service")
     variables = ("access_key_id", "secret_access_key", "session_token")
     secret_variables = ("access_key_id", "secret_access_key", "session_token")
+    header_variables = ("access_key_id", "session_token")
     signs = True
 
     def modules(self, settings: Settings) -> tuple[str, ...]:

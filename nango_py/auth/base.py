@@ -65,6 +65,9 @@ class AuthMode:
     token_variable: ClassVar[str] = ""
     """The variable that `refresh` provides; "" for a mode without tokens."""
 
+    header_variables: ClassVar[tuple[str, ...]] = ()
+    """Those of `variables` that `sign` writes into a header as they are."""
+
     signs: ClassVar[bool] = False
     """Whether `sign` signs each attempt, after everything else."""
 

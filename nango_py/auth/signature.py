@@ -70,6 +70,7 @@ class Signature(AuthMode):
     }
     variables = ("api_key", "api_secret")
     secret_variables = ("api_key", "api_secret")
+    header_variables = ("api_key",)
     signs = True
 
     def modules(self, settings: Settings) -> tuple[str, ...]:

@@ -58,6 +58,17 @@ def _check_sent(headers: Settings, path: Path, locator: Located) -> Iterator[Pro
             yield Problem(where, "E105", what, "", "header names are case-insensitive; remove one")
 
 
+def sent_headers(settings: Settings) -> list[tuple[str, str]]:
+    """Name and text of every header in settings that requests to the API or its token endpoint carry."""
+    return [
+        (name, text)
+        for block in _SENDING
+        for _, headers in _mappings(settings.get(block), (block,), _SENT_MAPPINGS)
+        for name, text in headers.items()
+        if isinstance(text, str)
+    ]
+
+
 # Loops over a list of what is left, since blueprints have hundreds of cases and nearly all name no header.
 def _mappings(value: object, path: Path, names: frozenset[str]) -> list[tuple[Path, Settings]]:
     """The mappings with one of the names, however deep in mappings and lists, each with its path."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import CredentialsError, Nango, StorageError
+from nango_py import ConfigError, ConnectFailed, CredentialsError, Nango, StorageError
 from nango_py.auth.base import get_auth_mode
+from nango_py.connect.submit import submit
 from nango_py.connections.validation import to_json
 from nango_py.pasted_text import find_unusable, strip_pasted
 from nango_py.protocols.token_exchange import TokenResponse
@@ -20,7 +21,7 @@ from tests.support.planted_secrets import everything_of, traces
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 AROUND = ["\n", "\r\n", " ", "\t", "\u200b", "\ufeff", "\u2060 \n", "\u00a0", "\u2028"]
 """What is copied along."""
@@ -136,3 +137,103 @@ def test_registered_key_is_sent_as_it_was_meant(nango: Nango) -> None:
     nango.register_connection("shop", "u", {"username": "ada\n", "password": "p\u00e4ss wort \r\n"})
     header = nango.executor("shop", "u").plan("GET", "x").headers["authorization"][1]
     assert header == "Basic YWRhOnDDpHNzIHdvcnQ="
+
+
+UNSENDABLE = [
+    "\u201chunter2\u201d",
+    "hunter2\u2013x",
+    "hunter2\u2026",
+    "\u5bc6\u7801hunter2",
+    "hunter2\U0001f511",
+]
+"""What a header cannot hold (RFC 9110 section 5.5, ISO-8859-1), such as the quotation marks of a word processor."""
+
+
+def open_shop(headers: Mapping[str, str], **entry: Any) -> Nango:
+    """A Nango in memory with one integration, whose connections are not verified."""
+    entry = {"requests": {"base_url": "https://x.test/", "headers": headers}, **entry}
+    return Nango(
+        {"shop": entry}, database_url="sqlite:///:memory:", encryption_keys=ENCRYPTION_KEY, environ={}
+    )
+
+
+KEY = {"auth": {"auth_mode": "API_KEY"}}
+SHOP = {"connection_config": {"properties": {"shop": {"type": "string"}}}}
+AWS = {"auth": {"auth_mode": "AWS_SIGV4", "region": "eu-west-1", "service": "s3"}}
+AWS_KEY = get_auth_mode("AWS_SIGV4").example_credentials
+LOGIN = {
+    "auth": {
+        "auth_mode": "TWO_STEP",
+        "token_url": "https://x.test/login",
+        "token_headers": {"X-Login": "${username}"},
+        "token_response": {"token": "token", "token_expiration": "ttl"},
+    }
+}
+IN_HEADERS: list[tuple[dict[str, str], dict[str, Any], dict[str, str], str]] = [
+    ({"Authorization": "Bearer ${api_key}"}, KEY, {"api_key": "?"}, "api_key"),
+    ({"X-Key": "${additional_config.shop}:${api_key}"}, {**KEY, **SHOP}, {"api_key": "?"}, "api_key"),
+    ({}, AWS, {**AWS_KEY, "access_key_id": "?"}, "access_key_id"),
+    ({}, AWS, {**AWS_KEY, "session_token": "?"}, "session_token"),
+    ({"X-Token": "${token}"}, LOGIN, {"username": "?", "password": "p"}, "username"),
+]
+
+
+@pytest.mark.parametrize(("headers", "entry", "credentials", "field"), IN_HEADERS)
+def test_credential_that_no_header_can_hold_is_not_stored(
+    headers: dict[str, str], entry: dict[str, Any], credentials: dict[str, str], field: str
+) -> None:
+    """Neither new nor in place of another one; the error names the field and no part of the value."""
+
+    def filled(value: str) -> dict[str, str]:
+        return {name: value if text == "?" else text for name, text in credentials.items()}
+
+    with open_shop(headers, **entry) as nango:
+        nango.register_connection("shop", "old", filled("key_example_1234"), {"shop": "a"})
+        for value in UNSENDABLE:
+            for change in (
+                lambda bad: nango.register_connection("shop", "new", bad, {"shop": "a"}),
+                lambda bad: nango.update_connection_credentials("shop", "old", bad),
+            ):
+                with pytest.raises(CredentialsError) as caught:
+                    change(filled(value))
+                assert f'"{field}"' in str(caught.value)
+                assert "hunter2" not in str(caught.value)
+                assert traces(everything_of(caught.value, __file__)) == []
+        assert [view["user_id"] for view in nango.connections_for_integration("shop")] == ["old"]
+
+
+def test_setting_that_no_header_can_hold_is_not_stored() -> None:
+    """The error is one of the field of additional_config (E317)."""
+    with open_shop({"X-Shop": "${additional_config.shop}", "X-Key": "${api_key}"}, **KEY, **SHOP) as nango:
+        nango.register_connection("shop", "old", {"api_key": "key"}, {"shop": "a"})
+        for change in (
+            lambda: nango.register_connection("shop", "new", {"api_key": "key"}, {"shop": "\u201ca\u201d"}),
+            lambda: nango.update_connection_config("shop", "old", {"shop": "a "}),
+        ):
+            with pytest.raises(ConfigError) as caught:
+                change()
+            assert [problem.code for problem in caught.value.problems] == ["E317"]
+            assert "additional_config.shop" in str(caught.value)
+
+
+def test_form_names_the_field_that_no_header_can_hold() -> None:
+    """Credentials and settings alike, although the API is not asked."""
+    headers = {"X-Shop": "${additional_config.shop}", "X-Key": "${api_key}"}
+    with open_shop(headers, **KEY, **SHOP) as nango:
+        claims = nango.read_session(nango.connect_session("u").token.reveal())
+        for key, shop, field in (("\u201ckey\u201d", "a", "api_key"), ("key", "\u201ca\u201d", "shop")):
+            with pytest.raises(ConnectFailed) as caught:
+                submit(nango.accounts, claims, "shop", {"api_key": key}, {"shop": shop})
+            assert caught.value.code == "invalid_credentials"
+            assert list(caught.value.fields) == [field]
+        assert nango.connections_for_integration("shop") == []
+
+
+def test_what_headers_can_hold_is_stored() -> None:
+    """Control: letters of ISO-8859-1, and any text that a header holds encoded or not at all."""
+    with open_shop({"Authorization": "Bearer ${api_key}"}, **KEY, **SHOP) as nango:
+        nango.register_connection("shop", "u", {"api_key": "p\u00e4ss"}, {"shop": "\u5bc6"})
+        assert nango.executor("shop", "u").plan("GET", "x").headers["authorization"][1] == "Bearer p\u00e4ss"
+    with open_shop({"Authorization": "Basic ${basic_auth_encoded}"}, auth={"auth_mode": "BASIC"}) as nango:
+        nango.register_connection("shop", "u", {"username": "\u201ca", "password": "\u5bc6"})
+        assert nango.executor("shop", "u").plan("GET", "x").headers["authorization"][1].startswith("Basic ")

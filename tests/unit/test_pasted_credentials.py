@@ -146,7 +146,7 @@ UNSENDABLE = [
     "\u5bc6\u7801hunter2",
     "hunter2\U0001f511",
 ]
-"""What a header cannot hold (RFC 9110 section 5.5, ISO-8859-1), such as the quotation marks of a word processor."""
+"""What a header cannot hold (RFC 9110 section 5.5), such as the quotation marks of a word processor."""
 
 
 def open_shop(headers: Mapping[str, str], **entry: Any) -> Nango:

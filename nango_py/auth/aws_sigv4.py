@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @AUTH_MODES.register
 class AwsSigV4(AuthMode):
-    """An AWS access key; temporary keys come with a `session_token`."""
+    """Temporary keys come with a `session_token`."""
 
     name = "AWS_SIGV4"
     title = "AWS access key"

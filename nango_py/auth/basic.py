@@ -8,7 +8,7 @@ from nango_py.registry import AUTH_MODES
 
 @AUTH_MODES.register
 class Basic(UsernamePassword):
-    """A user name and a password; `basic_auth_encoded` is base64(username:password) in UTF-8."""
+    """`basic_auth_encoded` is base64(username:password) in UTF-8."""
 
     name = "BASIC"
     title = "User name and password (HTTP Basic)"

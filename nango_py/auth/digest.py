@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @AUTH_MODES.register
 class Digest(AuthMode):
-    """A user name, and a password that is never sent."""
+    """The password is never sent."""
 
     name = "DIGEST"
     title = "User name and password (HTTP Digest)"

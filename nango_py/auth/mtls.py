@@ -9,10 +9,7 @@ from nango_py.registry import AUTH_MODES
 
 @AUTH_MODES.register
 class MutualTls(CertificateMode):
-    """A certificate chain and its unencrypted private key in PEM format.
-
-    It has no template variables: neither text belongs into a request.
-    """
+    """A certificate chain and its unencrypted private key in PEM format. Neither is a template variable."""
 
     name = "MTLS"
     title = "Client certificate"

@@ -36,9 +36,7 @@ class OAuth2(TokenMode):
     """An access token with its expiry and, in most cases, a refresh token.
 
     With `token_params.grant_type: client_credentials`, the application's own id and secret refresh it. With
-    `additional_steps`, these requests follow each token response; their templates see earlier responses as
-    `raw`, such as `${raw.access_token}`. The last response contains the token of the session, at the places
-    that `token_response` names; it is the `access_token` of requests.
+    `additional_steps`, it is the token of a session, which these requests open.
     """
 
     name = "OAUTH2"

@@ -20,9 +20,8 @@ class OAuth2ClientCredentials(CertificateMode, TokenMode):
 
     They are the connection's own or, if it has none, the application's (`oauth_client_id`,
     `oauth_client_secret`). For the password grant, set `token_params` to `{grant_type: password, username:
-    "${username}", password: "${password}"}`. With a client certificate, the connections to the token endpoint
-    and to the API present it (RFC 8705); a blueprint whose API needs one requires both fields under
-    `credentials`.
+    "${username}", password: "${password}"}`. A client certificate is presented to the token endpoint and to
+    the API (RFC 8705).
     """
 
     name = "OAUTH2_CC"

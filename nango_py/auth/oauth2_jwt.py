@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class OAuth2Jwt(TokenMode):
     """A private key, the connection's own or the application's, that signs assertions.
 
-    `assertion` says what to sign and with which key. For the application's key in `oauth_client_secret`, use
+    `assertion` says what to sign and with which key; the application's is
     `signing_key: ${oauth_client_secret}`.
     """
 

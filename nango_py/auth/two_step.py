@@ -30,11 +30,10 @@ _LOGIN = frozenset({"username", "password", "api_key", "api_secret", "client_id"
 
 @AUTH_MODES.register
 class TwoStep(TokenMode):
-    """Credentials for the login; the blueprint says where each one goes, and all of them are optional here.
+    """Credentials for the login; the blueprint says where each one goes.
 
-    With `additional_steps`, several requests are sent in order. Templates of later steps see the earlier
-    responses as `raw`, such as `${raw.session_id}`; the last response contains the token. `refresh_step` is
-    sent instead while there is a refresh token; if it is refused, the login is repeated.
+    With `additional_steps`, several requests are sent in order; the last response contains the token.
+    `refresh_step` is sent instead while there is a refresh token.
     """
 
     name = "TWO_STEP"

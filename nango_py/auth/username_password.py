@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @AUTH_MODES.register
 class UsernamePassword(AuthMode):
-    """A user name and a password; `basic_auth_encoded` is base64(username:password) in UTF-8."""
+    """`basic_auth_encoded` is base64(username:password) in UTF-8."""
 
     name = "USERNAME_PASSWORD"
     title = "User name and password"

@@ -156,6 +156,8 @@ def test_every_yaml_block_loads(block: Block, tmp_path: Path) -> None:
         (tmp_path / "blueprints").mkdir()
         (tmp_path / "blueprints" / "fragment.v0.yaml").write_text(json.dumps(whole))
         data = {"extends_blueprint": "fragment:v0"}
+    if "auth" in data:
+        data = {"integrations": {"fragment": recipe(data)}}
     if "integrations" not in data:
         config = {"config": data.pop("config")} if "config" in data else {}
         data |= {"app": dict.fromkeys(data["app_credentials"], "a")} if "app_credentials" in data else {}
@@ -169,6 +171,13 @@ def test_every_yaml_block_loads(block: Block, tmp_path: Path) -> None:
         data, blueprints=tmp_path / "blueprints", database_url=database(tmp_path), environ=environ
     ) as nango:
         assert nango.configuration.integrations
+
+
+def recipe(data: dict[str, Any]) -> dict[str, Any]:
+    """An integration with a recipe's `auth`, whose requests carry the access token by default."""
+    requests = {"base_url": "https://api.example.com/", **data.get("requests", {})}
+    requests.setdefault("headers", {"Authorization": "Bearer ${access_token}"})
+    return {**APP, **data, "requests": requests}
 
 
 def blueprint_loads(block: Block, folder: Path) -> None:

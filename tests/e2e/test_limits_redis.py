@@ -20,6 +20,7 @@ from nango_py.limits.stores.sql_store import SqlLimits
 from nango_py.secret import Secret
 from tests.support.databases import fresh_redis
 from tests.support.simulated_api import Arrival, LimitClock, World, broken_limits, bucket, window
+from tests.support.sockets import closed_port
 from tests.support.stoppable_servers import Interrupted, interrupting, own_redis
 
 if TYPE_CHECKING:
@@ -228,3 +229,22 @@ def test_a_failed_step_does_not_spoil_its_connection() -> None:
         other.delete(key)
         assert _granted(store).wait == 0.0
         other.close()
+
+
+def test_a_connection_to_a_server_that_became_a_replica_is_not_kept() -> None:
+    """After a failover the address leads to the new primary; only a new connection gets there."""
+    with (
+        own_redis() as server,
+        closing(RedisLimits(Secret(server.url))) as store,
+        closing(redis.Redis.from_url(server.url)) as other,
+    ):
+        store.settle(_granted(store).ticket)
+        store.processes("this")
+        before = {each["id"] for each in other.client_list()}
+        other.replicaof("127.0.0.1", closed_port())
+        for use in (lambda: store.acquire(SPENDS, (), 0.0), lambda: store.processes("this")):
+            with pytest.raises(StorageError, match="ReadOnlyError"):
+                use()
+        assert {each["id"] for each in other.client_list()} & before == {str(other.client_id())}
+        other.replicaof("NO", "ONE")
+        assert (_granted(store).wait, store.processes("this")) == (0.0, 1)

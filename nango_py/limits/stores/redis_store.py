@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.retry import Retry
 
 from nango_py.clock import SYSTEM_CLOCK
@@ -243,6 +243,7 @@ class RedisLimits:
                 pipeline.zcard(key)
                 return int(pipeline.execute()[-1])
         except redis.RedisError as error:
+            self._client.connection_pool.disconnect(inuse_connections=False)  # a replica stays one
             reason = type(error).__name__
         raise _failure(reason)
 
@@ -331,13 +332,18 @@ class RedisLimits:
             try:
                 connection.send_command(*command)
                 reply = connection.read_response(disable_decoding=True)
-            except (NoScriptError, redis.ConnectionError, redis.TimeoutError):
-                # The server restarted, or closed a connection that was idle for long.
+            except (NoScriptError, ReadOnlyError, redis.ConnectionError, redis.TimeoutError) as error:
+                # The server restarted, closed a connection that was idle for long, or became a replica: then
+                # its address leads to the new primary.
+                if isinstance(error, ReadOnlyError):
+                    connection.disconnect()
                 connection.send_command("SCRIPT", "LOAD", self._script)
                 connection.read_response()
                 connection.send_command(*_repeat_of(command))
                 reply = connection.read_response(disable_decoding=True)
-        except redis.ResponseError:
+        except redis.ResponseError as error:
+            if isinstance(error, ReadOnlyError):
+                connection.disconnect()
             self._connections.append(connection)
             raise
         except BaseException:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nango_py.database.opening import open_database
 from nango_py.errors import StorageError
-from nango_py.limits.limit_types import Granted, Refused, Spend, Window
+from nango_py.limits.limit_types import Granted, InFlight, Refused, Spend, Window
 from nango_py.limits.stores.failover import AGREE_SECONDS, RETRY_AFTER, FailoverLimits
 from nango_py.limits.stores.memory import MemoryLimits
+from nango_py.limits.stores.sql_store import SqlLimits
+from nango_py.secret import Secret
+from tests.support.forked import fork, wait_for_child
 from tests.support.simulated_api import LimitClock, bucket, window
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from nango_py.limits.limit_types import WindowView
 
@@ -204,6 +210,39 @@ def test_a_store_that_lost_everything_does_not_make_a_process_think_it_is_alone(
     _sent(limits, 1)
     clock.moment += 1.5
     assert _sent(limits, 10) == 5
+
+
+@pytest.mark.parametrize("end", ["settle", "release"])
+@pytest.mark.parametrize("moment", ["before", "at"])
+def test_a_call_that_ends_during_an_outage_leaves_its_place_afterwards(end: str, moment: str) -> None:
+    """The store learns of it when it is back; until it is ended, a call keeps its place under a cap."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 1)
+    limits = FailoverLimits(store, clock)
+    cap = (Spend("k", (InFlight(1, "1 in flight"),)),)
+    grant = limits.acquire(cap, (), 0.0)
+    assert isinstance(grant, Granted)
+    assert isinstance(limits.acquire(cap, (), 0.0), Refused)
+    store.is_unreachable = True
+    if moment == "before":
+        _sent(limits, 1)
+    getattr(limits, end)(grant.ticket)
+    clock.moment += RETRY_AFTER
+    _sent(limits, 1)
+    store.is_unreachable = False
+    clock.moment += RETRY_AFTER
+    assert _sent(limits, 2, cap) == 2
+
+
+def test_a_forked_child_counts_as_another_process(tmp_path: Path) -> None:
+    """Without the store a server with forked workers must not use each limit once for each of them."""
+    clock = LimitClock(0.0)
+    database = open_database(Secret(f"sqlite:///{tmp_path}/limits.db"))
+    with closing(SqlLimits(database, clock, is_server=False)) as store:
+        limits = FailoverLimits(store, clock)
+        _sent(limits, 1)
+        assert wait_for_child(fork(lambda: _sent(limits, 1))) == 0
+        assert store.processes("one more") == 3
 
 
 def test_gates_hold_without_the_store() -> None:

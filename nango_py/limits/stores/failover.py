@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from nango_py.errors import StorageError
@@ -51,6 +53,9 @@ COUNT_EVERY = 10.0
 
 MAX_SHARES = 2000
 """Maximum number of calls whose shares are cached."""
+
+MAX_UNENDED = 1000
+"""Maximum number of calls whose end the store is given later, because it was unreachable."""
 
 _logger = logging.getLogger("nango_py.limits")
 
@@ -112,9 +117,7 @@ class FailoverLimits:
         self._store = store
         self._clock = clock
         self._local = MemoryLimits(clock)
-        self._name = secrets.token_hex(8)
         self._processes = 1
-        self._count_at = 0.0
         self._is_unreachable = False
         self._retry_at = 0.0
         self._agree_until = 0.0
@@ -125,8 +128,11 @@ class FailoverLimits:
         forget_in_children(self)
 
     def forget_inherited(self) -> None:
-        """See `Forkable`."""
+        """See `Forkable`: a child counts as another process, and ends no call of its parent."""
         self._lock = threading.Lock()
+        self._name = secrets.token_hex(8)
+        self._count_at = 0.0
+        self._unended: deque[Callable[[], None]] = deque(maxlen=MAX_UNENDED)
 
     def acquire(
         self, spends: tuple[Spend, ...], gates: tuple[str, ...], max_wait: float
@@ -135,6 +141,7 @@ class FailoverLimits:
         if not self._should_try():
             return self._acquire_local(ticket, max_wait)
         try:
+            self._end_late()
             outcome = self._store.acquire(spends, gates, max_wait)
         except StorageError as error:
             self._record_failure(error)
@@ -159,6 +166,7 @@ class FailoverLimits:
                 wait = self._store.confirm(ticket.shared)
             except StorageError as error:
                 self._record_failure(error)
+                self._unended.append(partial(self._store.release, ticket.shared))
                 ticket.shared = None
         if ticket.shared is None and ticket.local is None:
             return self._acquire_local(ticket, 1e9).wait
@@ -172,12 +180,14 @@ class FailoverLimits:
             if costs is not None:
                 spends = tuple(map(_with_cost, spends, costs))
             self._local.count(spends)
-        self._end_shared(lambda shared: self._store.settle(shared, costs), ticket)
+        if ticket.shared is not None:
+            self._end_shared(partial(self._store.settle, ticket.shared, costs))
 
     def release(self, ticket: Ticket) -> None:
         if ticket.local is not None:
             self._local.release(ticket.local)
-        self._end_shared(self._store.release, ticket)
+        if ticket.shared is not None:
+            self._end_shared(partial(self._store.release, ticket.shared))
 
     def count(self, spends: tuple[Spend, ...]) -> None:
         self._ask(lambda store: store.count(spends))
@@ -292,13 +302,28 @@ class FailoverLimits:
         for seconds in tuple(self._pauses):
             self._local.close_gate((_pause_gate(seconds),), seconds)
 
-    def _end_shared(self, end: Callable[[Any], None], ticket: Ticket) -> None:
-        if ticket.shared is None or self._is_unreachable:
+    def _end_shared(self, end: Callable[[], None]) -> None:
+        """End a call in the store, or later: until then the call has its place under a cap."""
+        if self._is_unreachable:
+            self._unended.append(end)
             return
         try:
-            end(ticket.shared)
+            end()
         except StorageError as error:
+            self._unended.append(end)
             self._record_failure(error)
+
+    def _end_late(self) -> None:
+        while self._unended:
+            try:
+                end = self._unended.popleft()
+            except IndexError:  # another thread was faster
+                return
+            try:
+                end()
+            except BaseException:
+                self._unended.appendleft(end)
+                raise
 
     def _count_processes(self) -> None:
         now = self._clock.monotonic()

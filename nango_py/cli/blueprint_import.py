@@ -38,6 +38,7 @@ def import_(
 
     Each file says what was not carried over, and that nothing in it was compared with the API. Files that
     would not pass `nango check` are not written; they are listed with the reason. Existing files are kept.
+    The exit code is 1 if nothing could be written, or not an entry that was named.
 
     \b
     Example:
@@ -75,7 +76,8 @@ def _import_providers(source: Path, names: tuple[str, ...], target: Path) -> Non
     for file in kept:
         click.echo(f"kept: {file} exists")
     click.echo(f"{written} of {format_count(len(chosen), 'blueprint')} written to {target}")
-    if names and not written and not kept:
+    refused_names = {each.name for each in refused}
+    if refused_names.intersection(names) or not (written or kept):
         raise click.exceptions.Exit(FAILED)
 
 

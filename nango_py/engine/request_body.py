@@ -104,10 +104,16 @@ def form_pairs(value: Mapping[str, object], body_format: str) -> Iterator[tuple[
     """Names and values of a form. None is left out; true and false are written as in JSON.
 
     Raises:
-        InvalidRequest: a mapping is inside of a plain form.
+        InvalidRequest: a mapping is inside of a plain form, or the value is nested too deeply.
     """
-    for name, item in value.items():
-        yield from _pairs_of(str(name), item, body_format)
+    try:
+        for name, item in value.items():
+            yield from _pairs_of(str(name), item, body_format)
+    except RecursionError:
+        pass
+    else:
+        return
+    raise InvalidRequest("body= cannot be written as a form: it is nested too deeply")
 
 
 def _pairs_of(name: str, value: object, body_format: str) -> Iterator[tuple[str, str]]:

@@ -72,15 +72,17 @@ def to_param_text(value: object) -> str:
     """A name or value as text; bytes are UTF-8.
 
     Raises:
-        InvalidRequest: the bytes are not.
+        InvalidRequest: the bytes are not, or Python cannot write the value.
     """
-    if not isinstance(value, bytes):
-        return str(value)
     try:
-        return value.decode()
+        return value.decode() if isinstance(value, bytes) else str(value)
     except UnicodeDecodeError:
-        pass
-    raise InvalidRequest("params and form fields must be text, or bytes in UTF-8")
+        reason = "must be text, or bytes in UTF-8"
+    except ValueError:  # Python writes no integers of thousands of digits
+        reason = f"cannot be written as text: {type(value).__name__}"
+    except RecursionError:
+        reason = "cannot be written as text: nested too deeply"
+    raise InvalidRequest(f"params and form fields {reason}")
 
 
 def _utf8(text: str) -> bytes:

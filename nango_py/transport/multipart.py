@@ -21,7 +21,7 @@ def encode_files(data: Any, files: Any) -> tuple[bytes, str, bool]:
     """
     try:
         prepared = requests.Request("POST", "https://localhost/", data=data, files=files).prepare()
-    except (TypeError, ValueError, OSError) as error:
+    except (TypeError, ValueError, OSError, RecursionError) as error:
         reason = type(error).__name__
     else:
         body = prepared.body or b""

@@ -131,8 +131,20 @@ def test_named_entries_only_and_no_file_is_overwritten(product: Product, tmp_pat
     again = product.run("blueprints", "import", "providers.yaml", "open", "--to", "own")
     assert "exists" in again.out
     assert (tmp_path / "own/open.v0.yaml").read_text() == "mine"
-    assert product.run("blueprints", "import", "providers.yaml", "plugin").code == 1
+    assert again.code == 0
     assert product.run("blueprints", "import", "providers.yaml", "none-such").code == 2
+
+
+def test_import_without_a_file_has_failed(product: Product) -> None:
+    """The exit code is 1 if nothing was written or kept, or an entry that was named was not."""
+    product.write("providers.yaml", provider_file())
+    assert product.run("blueprints", "import", "providers.yaml", "plugin").code == 1
+    assert product.run("blueprints", "import", "providers.yaml", "plugin", "open").code == 1
+    assert (product.folder / "blueprints/open.v0.yaml").exists()
+    product.write("none.yaml", "plugin: {auth_mode: INSTALL_PLUGIN}\nBAD: {auth_mode: NONE}\n")
+    result = product.run("blueprints", "import", "none.yaml", "--to", "none")
+    assert (result.code, result.out.count("not imported")) == (1, 2)
+    assert product.run("blueprints", "import", "providers.yaml").code == 0
 
 
 @pytest.mark.parametrize(

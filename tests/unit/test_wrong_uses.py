@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import Nango
+from nango_py import InvalidRequest, Nango
+from tests.support.both_executors import EXECUTORS, open_product
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
@@ -60,3 +61,40 @@ def test_user_id_that_is_not_text_is_a_type_error(
 def test_time_zones_come_with_the_package() -> None:
     """Slim images have no time zone data."""
     assert "tzdata" in (requires("nango-py") or [])
+
+
+def nested(kind: type, depth: int = 100_000) -> Any:
+    """A list or mapping of that many levels."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value] if kind is list else {"a": value}
+    return value
+
+
+DEEP: dict[str, dict[str, Any]] = {
+    "params": {"params": {"q": nested(list)}},
+    "params of a list": {"params": {"q": [nested(dict)]}},
+    "pairs": {"params": [("q", nested(list))]},
+    "data": {"data": {"q": nested(list)}},
+    "json": {"json": nested(dict)},
+    "body": {"body": nested(dict)},
+    "files": {"files": {"f": b"x"}, "data": {"q": nested(list)}},
+    "headers": {"headers": {"X-A": nested(list)}},
+    "a number in params": {"params": {"q": 10**5000}},
+    "a number in data": {"data": {"q": 10**5000}},
+    "a number in json": {"json": [10**5000]},
+}
+
+
+@EXECUTORS
+@pytest.mark.parametrize("name", DEEP)
+def test_arguments_that_cannot_be_written_are_refused(name: str, run: Any) -> None:
+    """Values of thousands of levels or digits are an InvalidRequest, and nothing is sent."""
+    entry = {
+        "auth": {"auth_mode": "NONE"},
+        "requests": {"base_url": "http://127.0.0.1:9/", "body_format": "bracketed_form"},
+        "retries": {"max_attempts": 1},
+    }
+    with open_product(entry, credentials={}) as nango, pytest.raises(InvalidRequest) as caught:
+        run(nango, lambda executor: executor.post("x", **DEEP[name]))
+    assert caught.value.__context__ is None

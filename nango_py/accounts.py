@@ -209,7 +209,7 @@ class Accounts:
         self, integration: Integration, user_id: str, credentials: Mapping[str, object], config: Settings
     ) -> None:
         from nango_py.connections.rows import unstored_connection
-        from nango_py.engine.header_values import check_header_values
+        from nango_py.engine.unsendable import check_header_values
 
         now = self.services.clock.now()
         check_header_values(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nango_py.config.urls.links import UnreadableLinkError, find_link
 from nango_py.engine.events import Event
 from nango_py.errors import printable
-from nango_py.limits.headers.header_values import parse_date
+from nango_py.header_values import parse_date
 from nango_py.limits.rules import endpoint_of
 from nango_py.secret import mask_secrets
 

@@ -9,8 +9,8 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from nango_py.header_values import parse_first_number
 from nango_py.json_path import search_json
-from nango_py.limits.headers.header_values import parse_first_number
 from nango_py.limits.limit_types import Granted, InFlight, capacity
 from nango_py.record import record
 

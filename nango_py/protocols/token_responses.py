@@ -7,12 +7,11 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import parse_qsl
 
 from nango_py.config.values import as_tuple
+from nango_py.header_values import parse_date, parse_longest_wait
 from nango_py.json_path import search_json
 from nango_py.json_types import is_deeper_than, is_text_deeper_than
 from nango_py.protocols.refusals import GRANT, TRANSIENT, read_refusal
@@ -273,7 +272,7 @@ def parse_lifetime(value: object, unit: str) -> float | None:
 
 def clock_skew(response: TokenResponse, now: float) -> float:
     """Seconds by which the server's clock is ahead of ours; 0 if the difference is small or unknown."""
-    server_now = _parse_date(response.header("date"))
+    server_now = parse_date(response.header("date"))
     return server_now - now if server_now and abs(server_now - now) > _MIN_SKEW else 0.0
 
 
@@ -294,30 +293,18 @@ def parse_timestamp(value: object, now: float) -> float | None:
     if number is not None:
         moment = number / 1000 if number > _MILLISECONDS_FROM else number
     elif isinstance(value, str):
-        moment = _parse_date(value)
+        moment = parse_date(value) or 0.0
     else:
         return None
     return min(moment, now + MAX_LIFETIME) if moment > 0 else None
 
 
-def _parse_date(text: str) -> float:
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = parse(text)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            continue
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return 0.0
-
-
 def retry_after(response: TokenResponse, now: float) -> float | None:
-    """The seconds of a Retry-After header (RFC 9110 10.2.3), at most a day; None without one."""
-    header = response.header("retry-after").strip()
-    if not header:
-        return None
-    if header.isascii() and header.isdigit():
-        return min(float(header[:12]), _MAX_RETRY_AFTER)
-    # A date refers to the server's clock, which may differ from ours.
-    server_now = _parse_date(response.header("date")) or now
-    moment = _parse_date(header)
-    return min(max(moment - server_now, 0.0), _MAX_RETRY_AFTER) if moment else None
+    """The seconds of a Retry-After header, at most a day; None without a wait in it."""
+
+    def server_time() -> float:
+        # A date refers to the server's clock, which may differ from ours.
+        return parse_date(response.header("date")) or now
+
+    wait = parse_longest_wait(response.header("retry-after"), server_time)
+    return None if wait is None or wait < 0 else min(wait, _MAX_RETRY_AFTER)

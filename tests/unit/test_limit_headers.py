@@ -41,7 +41,7 @@ NOW = 1_445_412_470.0  # Wed, 21 Oct 2015 07:27:50 GMT
         ("-5", None),
         ("", None),
         ("soon", None),
-        ("1,5", None),
+        ("1,5", 5.0),
         ("nan", None),
         ("inf", None),
         ("1e3", None),

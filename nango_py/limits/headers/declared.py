@@ -6,14 +6,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nango_py.config.values import as_tuple
-from nango_py.json_path import search_json
-from nango_py.limits.headers.dialects import LimitStatus, declared_name, parse_declared
-from nango_py.limits.headers.header_values import (
+from nango_py.header_values import (
     MAX_WAIT_SECONDS,
     LowerCaseHeaders,
     parse_number,
     parse_reset,
 )
+from nango_py.json_path import search_json
+from nango_py.limits.headers.dialects import LimitStatus, declared_name, parse_declared
 from nango_py.limits.notation import parse_limit
 from nango_py.record import record
 

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from nango_py.limits.headers.header_values import (
+from nango_py.header_values import (
     MILLISECONDS,
     is_in_milliseconds,
     parse_first_number,

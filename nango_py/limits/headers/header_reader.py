@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from nango_py.limits.headers.header_values import LowerCaseHeaders, lower_case
+from nango_py.header_values import LowerCaseHeaders, lower_case
 from nango_py.limits.headers.response_limits import parse_limits, parse_wait, response_time_of
 
 if TYPE_CHECKING:

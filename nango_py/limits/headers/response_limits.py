@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from nango_py.limits.headers.dialects import DIALECTS, LimitStatus, declared_name, parse_declared
-from nango_py.limits.headers.header_values import (
+from nango_py.header_values import (
     DURATION,
     MAX_WAIT_SECONDS,
     is_in_milliseconds,
     lower_case,
     parse_date,
+    parse_longest_wait,
     parse_wait_value,
 )
+from nango_py.limits.headers.dialects import DIALECTS, LimitStatus, declared_name, parse_declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 
 MIN_WAIT_SECONDS = 0.1
 """The shortest wait: some APIs send 0, which must not become a busy loop."""
-
-MAX_HEADER = 256
-"""Number of characters of a wait in a header that are read."""
 
 GITHUB_SECONDS = 60.0
 """The wait after GitHub's secondary limit if the response names none: "at least one minute".
@@ -85,14 +83,14 @@ def parse_retry_after(headers: Mapping[str, str], now: float, name: str = "retry
     by_name = lower_case(headers)
     response_time = response_time_of(by_name, now)
     name = name.lower()
-    milliseconds = _longest(by_name.get(f"{name}-ms", ""), response_time)
+    milliseconds = parse_longest_wait(by_name.get(f"{name}-ms", ""), response_time)
     if milliseconds is not None:
         return _usable_wait(milliseconds / 1000)
-    seconds = _longest(by_name.get(name, ""), response_time)
+    seconds = parse_longest_wait(by_name.get(name, ""), response_time)
     if seconds is None and name == "retry-after":
         for other, value in by_name.items():
             found = _RETRY_AFTER.fullmatch(other)
-            seconds = _longest(value, response_time) if found else None
+            seconds = parse_longest_wait(value, response_time) if found else None
             if found and seconds is not None:
                 return _usable_wait(seconds / 1000 if found[1] else seconds)
     if seconds is None:
@@ -102,17 +100,6 @@ def parse_retry_after(headers: Mapping[str, str], now: float, name: str = "retry
 
 _RETRY_AFTER = re.compile(r"(?:[a-z]+-){0,4}retry-?after(?:-(ms|milliseconds)|-seconds|-sec)?")
 """Names of single APIs, such as Azure's x-ms-retry-after-ms."""
-
-
-_LINES = re.compile(r"(?<!mon)(?<!tue)(?<!wed)(?<!thu)(?<!fri)(?<!sat)(?<!sun)(?<!day),\s+", re.IGNORECASE)
-"""Separates values, but not the parts of an HTTP date."""
-
-
-def _longest(written: str, response_time: Callable[[], float]) -> float | None:
-    """The longest of the waits in the lines of a header, which clients join with a comma and a blank."""
-    parts = _LINES.split(written[:MAX_HEADER])
-    waits = [parse_wait_value(part, response_time) for part in (written, *parts)]
-    return max((wait for wait in waits if wait is not None and wait <= MAX_WAIT_SECONDS), default=None)
 
 
 def parse_body_wait(text: str, response_time: float = 0.0) -> float | None:
@@ -171,7 +158,7 @@ def _complete(declared: LimitStatus, known: tuple[LimitStatus, ...]) -> tuple[Li
 _VALUE = (
     r"(?P<value>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
     r"|(?:mon|tue|wed|thu|fri|sat|sun), \d\d? [a-z]{3} \d{4} \d\d:\d\d:\d\d gmt"
-    rf"|{DURATION.pattern}|an? (?:hour|minute)\b"
+    rf"|PT?\d[\dDTHM]{{0,30}}(?:\.\d{{1,9}})?[DHMS]\b|{DURATION.pattern}|an? (?:hour|minute)\b"
     r"|\d{1,19}(?:\.\d{1,12})?(?![\w%/]|[.:]\d| ?(?:times|attempts|requests|calls|retries)\b))"
 )
 _AGAIN = r"(?: it| this| again| the request| your request)*"

@@ -21,6 +21,9 @@ MAX_TEXT = 64
 
 MAX_LIST = 4096
 
+MAX_WAITS = 256
+"""Number of characters of a wait in a header that are read."""
+
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?|[+-]?\.\d+", re.ASCII)
 _AMOUNT = r"\d{1,12}(?:\.\d{1,12})?"
 _UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
@@ -30,6 +33,10 @@ DURATION = re.compile(
     rf"{_AMOUNT} ?{_UNIT}(?:,? ?(?:and )?{_AMOUNT} ?{_UNIT}){{0,4}}", re.ASCII | re.IGNORECASE
 )
 """One to five amounts with units."""
+
+_ISO_DURATION = re.compile(
+    r"P(?=.*\d)(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?", re.ASCII
+)
 
 _EPOCHS = ((1e17, 1e9), (1e14, 1e6), (1e12, 1e3), (1e9, 1.0))
 """From which size on a number is a moment in Unix nanoseconds, microseconds, milliseconds or seconds."""
@@ -140,9 +147,23 @@ def parse_wait_value(written: str, response_time: Callable[[], float]) -> float 
     return None if moment is None else max(0.0, moment - response_time())
 
 
+_LINES = re.compile(r"(?<!mon)(?<!tue)(?<!wed)(?<!thu)(?<!fri)(?<!sat)(?<!sun)(?<!day),\s*", re.IGNORECASE)
+"""Separates values, but not the parts of an HTTP date."""
+
+
+def parse_longest_wait(written: str, response_time: Callable[[], float]) -> float | None:
+    """The longest of the waits in the lines of a header, which clients and proxies join with commas."""
+    parts = _LINES.split(written[:MAX_WAITS])
+    waits = [parse_wait_value(part, response_time) for part in (written, *parts)]
+    return max((wait for wait in waits if wait is not None and wait <= MAX_WAIT_SECONDS), default=None)
+
+
 def parse_duration(written: str) -> float | None:
-    """Seconds of `6m0s`, `1.5s`, `20ms`, `30 seconds` or `1 minute and 30 seconds`."""
+    """Seconds of `6m0s`, `1.5s`, `20ms`, `30 seconds`, `1 minute and 30 seconds` or `PT30S` (ISO 8601)."""
     text = written.strip().strip('"')
+    if len(text) <= MAX_TEXT and (found := _ISO_DURATION.fullmatch(text)):
+        units = (86_400.0, 3600.0, 60.0, 1.0)
+        return sum(float(amount or 0) * unit for amount, unit in zip(found.groups(), units, strict=True))
     if not 0 < len(text) <= MAX_TEXT or not DURATION.fullmatch(text):
         return None
     parts = [(float(amount), _unit_seconds(unit.lower())) for amount, unit in _PART.findall(text)]

@@ -249,7 +249,7 @@ class Services:
         transport = self._transport.current  # kept, because existing executors refer to it
         if transport is not None:
             transport.close()
-        for job in () if self._tokens.current is None else self._tokens.current.running():
+        for job in () if self._tokens.current is None else self._tokens.current.running_refreshes():
             job.add_done_callback(self._close_after)
 
     def _close_after(self, _: object) -> None:

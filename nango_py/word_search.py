@@ -92,7 +92,7 @@ class WordIndex:
         """
         weights: dict[str, float] = {}
         for stem in dict.fromkeys(stems(query)):
-            for word, weight in self._matching(stem):
+            for word, weight in self._match_words(stem):
                 weights[word] = max(weight, weights.get(word, 0.0))
         scores: Counter[str] = Counter()
         for word, weight in weights.items():
@@ -101,7 +101,7 @@ class WordIndex:
         best = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
         return [Hit(name, score) for name, score in best[:limit]]
 
-    def _matching(self, stem: str) -> Iterator[tuple[str, float]]:
+    def _match_words(self, stem: str) -> Iterator[tuple[str, float]]:
         if stem in self._holders:
             yield stem, 1.0
         elif len(stem) >= SHORTEST_PREFIX:

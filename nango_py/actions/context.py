@@ -189,7 +189,9 @@ class _Context(Generic[Result]):
 
     def request(self, method: str, path: str, **options: Unpack[RequestOptions]) -> Result:
         """Make a call; an error response is raised, unless `raise_for_error=False`."""
-        return self.executor.request(method, path, **{"raise_for_error": True, **self._bounded(options)})
+        return self.executor.request(
+            method, path, **{"raise_for_error": True, **self._limit_options(options)}
+        )
 
     def get(self, path: str, **options: Unpack[RequestOptions]) -> Result:
         """GET a path; see `request`."""
@@ -211,7 +213,7 @@ class _Context(Generic[Result]):
         """DELETE a path; see `request`."""
         return self.request("DELETE", path, **options)
 
-    def _bounded(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _limit_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a call that ends before the action has to."""
         left, given = self._execution.seconds_left(), options.get("deadline_seconds")
         if given is None and not self._execution.has_deadline:
@@ -229,19 +231,19 @@ class ActionContext(_Context[Response]):
 
     def paginate(self, path: str, **options: Unpack[PagingOptions]) -> Records:
         """The records of all pages, one by one; see `Executor.paginate`."""
-        return self.executor.paginate(path, **self._bounded(options))
+        return self.executor.paginate(path, **self._limit_options(options))
 
     def graphql(
         self, query: str, variables: Mapping[str, Any] | None = None, **options: Unpack[GraphQLCallOptions]
     ) -> JsonObject:
         """Send a GraphQL request and return its data, as `Executor.graphql` does."""
-        return self.executor.graphql(query, variables, **self._bounded(options))
+        return self.executor.graphql(query, variables, **self._limit_options(options))
 
     def paginate_graphql(
         self, query: str, variables: Mapping[str, Any] | None = None, **options: Unpack[GraphQLOptions]
     ) -> Records:
         """The records of a GraphQL connection; see `Executor.paginate_graphql`."""
-        return self.executor.paginate_graphql(query, variables, **self._bounded(options))
+        return self.executor.paginate_graphql(query, variables, **self._limit_options(options))
 
 
 class AsyncActionContext(_Context[Coroutine[Any, Any, Response]]):
@@ -251,16 +253,16 @@ class AsyncActionContext(_Context[Coroutine[Any, Any, Response]]):
 
     def paginate(self, path: str, **options: Unpack[PagingOptions]) -> AsyncRecords:
         """The records of all pages, one by one; see `AsyncExecutor.paginate`."""
-        return self.executor.paginate(path, **self._bounded(options))
+        return self.executor.paginate(path, **self._limit_options(options))
 
     def graphql(
         self, query: str, variables: Mapping[str, Any] | None = None, **options: Unpack[GraphQLCallOptions]
     ) -> Coroutine[Any, Any, JsonObject]:
         """Send a GraphQL request and return its data, as `Executor.graphql` does."""
-        return self.executor.graphql(query, variables, **self._bounded(options))
+        return self.executor.graphql(query, variables, **self._limit_options(options))
 
     def paginate_graphql(
         self, query: str, variables: Mapping[str, Any] | None = None, **options: Unpack[GraphQLOptions]
     ) -> AsyncRecords:
         """The records of a GraphQL connection; see `Executor.paginate_graphql`."""
-        return self.executor.paginate_graphql(query, variables, **self._bounded(options))
+        return self.executor.paginate_graphql(query, variables, **self._limit_options(options))

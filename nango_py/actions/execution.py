@@ -172,7 +172,7 @@ class Execution:
         }
         self._logger.log(level, FINISHED, fields, extra={"nango": fields})
 
-    def ended_by(self, error: BaseException) -> BaseException:
+    def record_error(self, error: BaseException) -> BaseException:
         """Record that an error ended it, and return what is to be raised: ActionFailed for a failed call."""
         failure = error
         if isinstance(error, NangoError) and not isinstance(error, RAISED_UNCHANGED):
@@ -184,14 +184,14 @@ class Execution:
 
     def _call_failure(self, error: NangoError) -> ActionFailed:
         text = f"{self.integration} action {self.action} failed: {error}"
-        return self._failed(text, error, type(error).__name__)
+        return self._failure(text, error, type(error).__name__)
 
     def foreign_failure(self, cause_type: str, masked: str) -> ActionFailed:
         """The error for an exception of the action's own code, whose text is masked already."""
         text = f"{self.integration} action {self.action} failed: {cause_type}"
-        return self._failed(f"{text}: {masked}" if masked else text, None, cause_type)
+        return self._failure(f"{text}: {masked}" if masked else text, None, cause_type)
 
-    def _failed(self, text: str, cause: NangoError | None, cause_type: str) -> ActionFailed:
+    def _failure(self, text: str, cause: NangoError | None, cause_type: str) -> ActionFailed:
         return ActionFailed(
             text, integration=self.integration, action=self.action, user_id=self.user_id,
             execution_id=self.execution_id, call_ids=tuple(self.call_ids), cause=cause, cause_type=cause_type,

@@ -148,7 +148,7 @@ class _Setup:
         """Record the end of the execution, and return what is to be raised."""
         execution = self._execution
         if isinstance(error, NangoError) or not isinstance(error, Exception):
-            return execution.ended_by(error)
+            return execution.record_error(error)
         if isinstance(error, UnusableResultError):
             failed = execution.foreign_failure(type(error).__name__, str(error))
         elif isinstance(error, EscapedError):

@@ -88,7 +88,7 @@ class Actions:
         try:
             result = run_sync(action.run(checked, execution, caller))
         except BaseException as error:  # noqa: BLE001 - raised again
-            failure = execution.ended_by(error)
+            failure = execution.record_error(error)
         else:
             execution.finish()
             return result
@@ -111,7 +111,7 @@ class Actions:
         try:
             result = await await_without_frames(action.run(checked, execution, caller))
         except BaseException as error:  # noqa: BLE001 - raised again
-            failure = execution.ended_by(error)
+            failure = execution.record_error(error)
         else:
             execution.finish()
             return result

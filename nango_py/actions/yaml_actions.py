@@ -218,7 +218,7 @@ class _Run:
             raise
         else:
             return value if step.result is None else _select(step.result, value)
-        return _expected(step, failure, path)
+        return _expected_result(step, failure, path)
 
     def _values_of(self, step: Step, item: JsonValue) -> JsonObject:
         facts = self._facts(item)
@@ -297,7 +297,7 @@ def _select(result: Result, value: JsonValue) -> JsonValue:
     return value if result is None else search_json(result, value)
 
 
-def _expected(step: Step, failure: ProviderError, path: str) -> JsonValue:
+def _expected_result(step: Step, failure: ProviderError, path: str) -> JsonValue:
     """The result of an expected error.
 
     Raises:

@@ -61,4 +61,4 @@ class OAuth2ClientCredentials(CertificateMode, TokenMode):
         except TokenRefused as error:
             refusal = error.with_traceback(None)
         # Only the user can fix a client that belongs to the connection.
-        raise refusal.ending() if context.credentials.get("client_id") else refusal
+        raise refusal.as_dead_grant() if context.credentials.get("client_id") else refusal

@@ -60,4 +60,4 @@ class TokenExchange(TokenMode):
         except TokenRefused as error:
             refusal = error.with_traceback(None)
         # Providers say invalid_request for a subject token that has expired (RFC 8693 2.2.2).
-        raise refusal.ending() if refusal.code == "invalid_request" else refusal
+        raise refusal.as_dead_grant() if refusal.code == "invalid_request" else refusal

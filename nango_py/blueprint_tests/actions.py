@@ -75,13 +75,13 @@ def _result_differences(example: Settings, result: JsonValue, failure: NangoErro
     if "error" in example:
         expected = str(example["error"])
         if failure is None:
-            yield f"the result is {_shown(result)}; expected the error {printable(expected, SHOWN)}"
+            yield f"the result is {_show(result)}; expected the error {printable(expected, SHOWN)}"
         elif not isinstance(failure, ProviderError) or expected not in {failure.code, str(failure.status)}:
             yield f"the error is {failure}; expected {printable(expected, SHOWN)}"
     elif failure is not None:
         yield f"the action failed: {failure}"
     elif "output" in example and result != thaw(example["output"]):
-        yield f"the result is {_shown(result)}; expected {_shown(thaw(example['output']))}"
+        yield f"the result is {_show(result)}; expected {_show(thaw(example['output']))}"
 
 
 def _request_differences(example: Settings, sent: list[Sendable]) -> Iterator[str]:
@@ -95,5 +95,5 @@ def _request_differences(example: Settings, sent: list[Sendable]) -> Iterator[st
             yield f"request {number}: {what}" if len(expected) > 1 else what
 
 
-def _shown(value: JsonValue) -> str:
+def _show(value: JsonValue) -> str:
     return printable(json.dumps(value, ensure_ascii=False), SHOWN)

@@ -205,7 +205,7 @@ class Bench:
         if first is None:
             first = self._runtimes[id(integration)] = IntegrationRuntime(integration, self.clock)
             first.logger = logger
-        return first.apart(self.clock)
+        return first.fresh_copy(self.clock)
 
     @property
     def default_credentials(self) -> dict[str, object]:

@@ -118,9 +118,9 @@ def request_differences(example: Settings, plan: Sendable) -> Iterator[str]:
 def _body_differences(sends: Settings, plan: Sendable) -> Iterator[str]:
     body = plan.body if isinstance(plan.body, bytes) else b""
     if "json" in sends and _parse(body) != thaw(sends["json"]):
-        yield f"the body is {_shown(body)}; expected {_shown(json.dumps(thaw(sends['json'])).encode())}"
+        yield f"the body is {_show(body)}; expected {_show(json.dumps(thaw(sends['json'])).encode())}"
     if "body" in sends and body != sends["body"].encode():
-        yield f"the body is {_shown(body)}; expected {_shown(sends['body'].encode())}"
+        yield f"the body is {_show(body)}; expected {_show(sends['body'].encode())}"
 
 
 def _parse(body: bytes) -> object:
@@ -130,7 +130,7 @@ def _parse(body: bytes) -> object:
         return body
 
 
-def _shown(body: bytes) -> str:
+def _show(body: bytes) -> str:
     return printable(body.decode("utf-8", "replace"), SHOWN) or "empty"
 
 
@@ -154,10 +154,10 @@ def response_differences(bench: Bench, example: Settings) -> Iterator[str]:
         return
     expected = example["response"]
     if response.status_code != expected["status"]:
-        status, text = response.status_code, _shown(response.content)
+        status, text = response.status_code, _show(response.content)
         yield f"the sandbox responds with {status}: {text}; expected {expected['status']}"
     elif "json" in expected and method != "HEAD" and read_json(response) != thaw(expected["json"]):
-        yield f"the sandbox responds with {_shown(response.content)}, and not with the example"
+        yield f"the sandbox responds with {_show(response.content)}, and not with the example"
     action = response.attempts[-1].action
     if action in ERRORS:
         rule = response.attempts[-1].rule
@@ -208,7 +208,7 @@ def _error_differences(bench: Bench, example: Settings, handling: Handling) -> I
 
 def handle_response(bench: Bench, example: Settings) -> Handling:
     """Make the call of an example against a sandbox that gives its response once, and then succeeds."""
-    response = _scripted(bench, example)
+    response = _scripted_response(bench, example)
     method, path, options = call_of(example)
     caller = bench.caller(bench.declared, example)
     bench.script.replies = [response, SandboxResponse.of({})]
@@ -227,7 +227,7 @@ def handle_response(bench: Bench, example: Settings) -> Handling:
     return Handling(attempt, code, message, caller.limits.closed[0])
 
 
-def _scripted(bench: Bench, example: Settings) -> SandboxResponse | Fault:
+def _scripted_response(bench: Bench, example: Settings) -> SandboxResponse | Fault:
     """The response of an example as the sandbox sends it."""
     error = example["response"].get("error")
     return Fault(FAULTS[error]) if error else ApiResponses(bench.settings).of_example(example)

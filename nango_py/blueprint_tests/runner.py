@@ -59,8 +59,8 @@ def _test(bench: Bench) -> Iterator[Difference]:
     for number, example in bench.numbered_examples:
         name = f"example {number + 1}"
         place = _position(bench, ("examples", number))
-        yield from _named(name, place, example_differences(bench, example))
-        yield from _named(name, place, page_differences(bench, example))
+        yield from _find_differences(name, place, example_differences(bench, example))
+        yield from _find_differences(name, place, page_differences(bench, example))
     actions = bench.settings.get("actions") or {}
     for action in actions:
         for number, example in enumerate(actions[action].get("examples") or ()):
@@ -68,14 +68,16 @@ def _test(bench: Bench) -> Iterator[Difference]:
             if not _is_of_base_url(bench, place):
                 continue
             name = f"action {action}, example {number + 1}"
-            yield from _named(name, place, action_differences(bench, action, example))
-    yield from _named("verification", _position(bench, ("verification",)), verification_differences(bench))
-    yield from _named("login", _position(bench, ("auth",)), login_differences(bench))
-    yield from _named("upload", _position(bench, ("endpoints",)), upload_differences(bench))
+            yield from _find_differences(name, place, action_differences(bench, action, example))
+    yield from _find_differences(
+        "verification", _position(bench, ("verification",)), verification_differences(bench)
+    )
+    yield from _find_differences("login", _position(bench, ("auth",)), login_differences(bench))
+    yield from _find_differences("upload", _position(bench, ("endpoints",)), upload_differences(bench))
     place = _position(bench, ("rate_limits",))
-    yield from _named("refusals", place, refusal_differences(bench))
+    yield from _find_differences("refusals", place, refusal_differences(bench))
     place = _position(bench, ("pagination",))
-    yield from _named("pagination", place, walk_differences(bench))
+    yield from _find_differences("pagination", place, walk_differences(bench))
 
 
 def _is_of_base_url(bench: Bench, place: Position) -> bool:
@@ -84,7 +86,7 @@ def _is_of_base_url(bench: Bench, place: Position) -> bool:
     return place.file == own or _position(bench, ("requests", "base_url")).file != own
 
 
-def _named(test: str, place: Position, texts: Iterable[str]) -> Iterator[Difference]:
+def _find_differences(test: str, place: Position, texts: Iterable[str]) -> Iterator[Difference]:
     try:
         for text in texts:
             yield Difference(place, test, text)

@@ -31,7 +31,7 @@ def prepare(database: Database, keyring: KeyRing, now: int) -> None:
         StorageError: rows are sealed with a key that is not on the ring, or the schema is of a newer
             nango_py. Not a byte of the database was changed.
     """
-    with database.opening():
+    with database.opening_lock():
         rows = database.read_existing(statements.VERSION)
         version = rows[0][0] if rows else 0
         has_jobs = version >= statements.FIRST_VERSION_WITH_JOBS

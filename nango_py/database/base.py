@@ -46,7 +46,7 @@ class Database(Protocol):
     is_server: bool
     """Whether other machines may use the database, so that its clock is the authoritative one."""
 
-    def opening(self) -> AbstractContextManager[None]:
+    def opening_lock(self) -> AbstractContextManager[None]:
         """Held while a store is opened; keeps other processes from creating the same database."""
 
     def read_existing(self, sql: str) -> Rows:

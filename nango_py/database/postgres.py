@@ -85,7 +85,7 @@ class PostgresDatabase:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def opening(self) -> Iterator[None]:
+    def opening_lock(self) -> Iterator[None]:
         """Nothing to lock: `schema_lock` is enough for a server."""
         yield
 

@@ -248,7 +248,7 @@ class FileDatabase(SqliteDatabase):
         return (self._version_connection << 32) + int(version)
 
     @contextlib.contextmanager
-    def opening(self) -> Iterator[None]:
+    def opening_lock(self) -> Iterator[None]:
         """Held while the store is opened: switching to WAL fails at once if another process is doing it."""
         make_private_folder(self._path.parent)
         with lock_folder(self._path.parent):
@@ -377,7 +377,7 @@ class MemoryDatabase(SqliteDatabase):
         return 0
 
     @contextlib.contextmanager
-    def opening(self) -> Iterator[None]:
+    def opening_lock(self) -> Iterator[None]:
         """Nothing to lock: no other process can open it."""
         yield
 

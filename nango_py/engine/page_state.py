@@ -76,7 +76,7 @@ class Repeats:
             self._kept = (fingerprint, number)
         return found
 
-    def saved(self) -> tuple[tuple[str, int], ...]:
+    def snapshot(self) -> tuple[tuple[str, int], ...]:
         """The part that another process needs: the kept element first, then the last ones."""
         return self._kept, *self._last
 
@@ -91,7 +91,7 @@ class Place:
         largest_page: the number of records of the longest page.
         empty_pages: the number of empty pages directly before.
         keys: the keys of the first page.
-        requests, contents: see `Repeats.saved`.
+        requests, contents: see `Repeats.snapshot`.
     """
 
     changes: JsonObject | None

@@ -98,7 +98,7 @@ class ParsedPage:
         """The HTTP status."""
         return self.response.status_code
 
-    def sent(self, pointer: RequestPointer) -> object:
+    def request_value(self, pointer: RequestPointer) -> object:
         """The value at a pointer in the request for this page; None if there is none."""
         return read_request(pointer, self.sent_page)
 
@@ -289,7 +289,7 @@ class PageWalk:
             raise self._error(page, problem)
         page.records_so_far = len(page.records) + before.records
         page.largest_page = max(len(page.records), before.largest_page)
-        page.seen = (empty_pages, self._first_keys, self._seen.saved(), self._contents.saved())
+        page.seen = (empty_pages, self._first_keys, self._seen.snapshot(), self._contents.snapshot())
         return page
 
     def _read_records(self, page: ParsedPage) -> list[Any]:

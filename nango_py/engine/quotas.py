@@ -61,21 +61,21 @@ class Quotas:
     def scopes(self, settings: BoundRequestSettings) -> tuple[str, ...]:
         """The scope of each owner in which the next call of a connection is booked."""
         if not self._is_shared:
-            return self.apart(settings)
+            return self.own_scopes(settings)
         return self._scopes(settings, self._counted[self._accepted.get(settings.connection.uuid)])
 
-    def shared(self, settings: BoundRequestSettings) -> tuple[str, ...]:
+    def scopes_once_accepted(self, settings: BoundRequestSettings) -> tuple[str, ...]:
         """The scopes of a connection that the API has accepted."""
-        return self._scopes(settings, self._counted[True]) if self._is_shared else self.apart(settings)
+        return self._scopes(settings, self._counted[True]) if self._is_shared else self.own_scopes(settings)
 
-    def apart(self, settings: BoundRequestSettings) -> tuple[str, ...]:
+    def own_scopes(self, settings: BoundRequestSettings) -> tuple[str, ...]:
         """The scopes of a connection that counts alone."""
         counted = TRIAL if self._is_trial else CONNECTION
         return self._scopes(settings, (counted,) * len(self._limits.owners))
 
-    def learning(self, settings: BoundRequestSettings) -> str:
+    def learning_scope(self, settings: BoundRequestSettings) -> str:
         """The scope of learned limits: a newcomer learns for itself."""
-        return self.apart(settings)[0] if self.is_newcomer(settings) else self.scopes(settings)[0]
+        return self.own_scopes(settings)[0] if self.is_newcomer(settings) else self.scopes(settings)[0]
 
     def is_newcomer(self, settings: BoundRequestSettings) -> bool:
         """Whether the next call is booked in a quota of newcomers."""
@@ -91,7 +91,9 @@ class Quotas:
         """
         connection = settings.connection
         generation = "" if self._can_refresh else str(connection.generation)
-        return Spend(f"accepted {digest(connection.uuid, generation, *self.shared(settings))}", ACCEPTED)
+        return Spend(
+            f"accepted {digest(connection.uuid, generation, *self.scopes_once_accepted(settings))}", ACCEPTED
+        )
 
     def recall(self, settings: BoundRequestSettings) -> None:
         """Another process has seen that the API accepts the connection."""

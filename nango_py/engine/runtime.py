@@ -116,7 +116,7 @@ class IntegrationRuntime:
         self.quotas = Quotas(self.limits, self.integration, is_trial=is_trial)
         self._notices: DeprecationNotices | None = None
 
-    def apart(self, clock: Clock) -> IntegrationRuntime:
+    def fresh_copy(self, clock: Clock) -> IntegrationRuntime:
         """The same integration without tokens, and without knowledge of earlier calls."""
         other = copy(self)
         other.begin(clock, None, None)
@@ -201,8 +201,8 @@ class IntegrationRuntime:
         try:
             if not self.quotas.is_newcomer(settings):
                 return self._spends_in(plan, self.quotas.scopes(settings))
-            apart = self._spends_in(plan, self.quotas.apart(settings))
-            shared = self._spends_in(plan, self.quotas.shared(settings))
+            apart = self._spends_in(plan, self.quotas.own_scopes(settings))
+            shared = self._spends_in(plan, self.quotas.scopes_once_accepted(settings))
             new = self._spends_in(plan, self.quotas.scopes(settings)) if self.limits.has_budgets else apart
         except TemplateProblem as error:
             problem = error
@@ -240,7 +240,7 @@ class IntegrationRuntime:
         """Seconds to wait for the first response of an API whose limits it has to state; 0.0 after it."""
         if not self._learns_limits:
             return 0.0
-        return self.learning.hold(self.quotas.learning(plan.settings))
+        return self.learning.hold(self.quotas.learning_scope(plan.settings))
 
     @property
     def _learns_limits(self) -> bool:
@@ -263,10 +263,10 @@ class IntegrationRuntime:
         """
         if isinstance(outcome, Failure):
             if self._learns_limits:
-                self.learning.forget_first_call(self.quotas.learning(plan.settings))
+                self.learning.forget_first_call(self.quotas.learning_scope(plan.settings))
             return None
         if self.limits.has_learned_budgets:
-            self.learning.end_hold(self.quotas.learning(plan.settings))
+            self.learning.end_hold(self.quotas.learning_scope(plan.settings))
         statuses = self._statuses_of(outcome, body)
         if self._header_reader.has_seen_end or outcome.status_code == GONE:
             self._report_end(plan, outcome)
@@ -278,7 +278,7 @@ class IntegrationRuntime:
             written = (spend for spend in spends if not spend.key.startswith(keys))
             spends = (*written, *self.learning.learn_stated(blank, statuses))
         return partial(
-            self.learning.learn, scope=self.quotas.learning(plan.settings), endpoint=_endpoint(plan),
+            self.learning.learn, scope=self.quotas.learning_scope(plan.settings), endpoint=_endpoint(plan),
             spends=spends, statuses=statuses, refused=is_refused, sent_at=sent_at,
         )  # fmt: skip
 
@@ -363,17 +363,17 @@ class IntegrationRuntime:
             status = self._status_meant(facts(), status)
         is_accepted = self.quotas.record(plan.settings, status)
         if is_accepted is False:
-            spends, gates = self._spends_in(plan, self.quotas.apart(plan.settings))
+            spends, gates = self._spends_in(plan, self.quotas.own_scopes(plan.settings))
             if spends == place.spends and not place.is_newcomer:
                 return None
             return Recount(spends, gates, spends, keeps_place=False)
         if not place.is_newcomer:
             return None
         if is_accepted:
-            spends, gates = self._spends_in(plan, self.quotas.shared(plan.settings))
+            spends, gates = self._spends_in(plan, self.quotas.scopes_once_accepted(plan.settings))
             counted = tuple(spend for spend in spends if spend not in place.spends)
             return Recount(spends, gates, (*counted, self.mark_of(plan.settings)))
-        return Recount(*self._spends_in(plan, self.quotas.apart(plan.settings)))
+        return Recount(*self._spends_in(plan, self.quotas.own_scopes(plan.settings)))
 
     def _status_meant(self, facts: Facts, status: int) -> int:
         """The status that a response of a new connection stands for: some APIs refuse with 200."""
@@ -391,7 +391,11 @@ class IntegrationRuntime:
         """
         quotas = self.quotas
         try:
-            found = (*quotas.shared(settings), *quotas.scopes(settings), *quotas.apart(settings))
+            found = (
+                *quotas.scopes_once_accepted(settings),
+                *quotas.scopes(settings),
+                *quotas.own_scopes(settings),
+            )
         except TemplateProblem as error:
             problem = error
         else:

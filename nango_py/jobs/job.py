@@ -121,7 +121,7 @@ class JobSettings:
         """The settings of a checked block."""
         values = {name: value for name, value in written.items() if value is not None}
         if "lanes" in values:
-            values["lanes"] = tuple({**_missing(values["lanes"]), **values["lanes"]}.items())
+            values["lanes"] = tuple({**_default_lane_of(values["lanes"]), **values["lanes"]}.items())
         return cls(**values)
 
     @property
@@ -130,7 +130,7 @@ class JobSettings:
         return tuple(name for name, _ in self.lanes)
 
 
-def _missing(lanes: Settings) -> dict[str, float]:
+def _default_lane_of(lanes: Settings) -> dict[str, float]:
     """The default lane, which jobs without a lane need, unless the block declares it."""
     return {} if DEFAULT_LANE in lanes else {DEFAULT_LANE: 1.0}
 

@@ -147,7 +147,7 @@ class LocalRunner(ABC):
         self.keep_up()
         lanes, count = self.work.settings.lane_names, 0
         finished: Finished | None = None
-        with self._extending():
+        with self._extend_leases():
             try:
                 while True:
                     _, claimed = self.work.store.exchange(finished, self.owner, lanes, LEASE_SECONDS)
@@ -160,7 +160,7 @@ class LocalRunner(ABC):
                     self._unstored.append(finished)
 
     @contextmanager
-    def _extending(self) -> Iterator[None]:
+    def _extend_leases(self) -> Iterator[None]:
         """Extend the leases of jobs that run in this thread, or else long jobs would run twice."""
         has_ended = threading.Event()
 

@@ -147,7 +147,7 @@ class JobStore:
             The row, and whether it is new.
         """
         row, content = self._new_row(job)
-        sealed = self._sealed(row, content, {})
+        sealed = self._seal_row(row, content, {})
         if run(statements.INSERT, sealed):
             return JobRow(**sealed), True
         rows = run(statements.BY_KEY, row._asdict())
@@ -168,7 +168,7 @@ class JobStore:
         )  # fmt: skip
         return row, content
 
-    def _sealed(self, row: JobRow, content: JsonObject, state: JsonObject) -> dict[str, Any]:
+    def _seal_row(self, row: JobRow, content: JsonObject, state: JsonObject) -> dict[str, Any]:
         key = self.database.active_key
         return {
             **row._asdict(),
@@ -246,7 +246,7 @@ class JobStore:
 
     def _finish(self, run: Run, finished: Finished) -> bool:
         row, now = finished.claimed.row, self.now()
-        sealed = self._sealed(row, finished.claimed.content, finished.state)
+        sealed = self._seal_row(row, finished.claimed.content, finished.state)
         changes = {
             "new_status": finished.status,
             "new_attempts": row.attempts if finished.is_counted else row.attempts - 1,
@@ -261,7 +261,7 @@ class JobStore:
         result_of(state, "checkpoint")
 
         def work(run: Run) -> bool:
-            return bool(run(statements.SAVE, self._sealed(claimed.row, claimed.content, state)))
+            return bool(run(statements.SAVE, self._seal_row(claimed.row, claimed.content, state)))
 
         return self.database.write(work)
 
@@ -324,9 +324,9 @@ class JobStore:
         parameters: dict[str, object] = {"status": status, "integration": integration, "user_id": user_id}
         parameters |= {"before": before, "limit": limit}
         rows = self.database.read(statements.PAGE, parameters)
-        return [self._listed(JobRow._make(row)) for row in rows]
+        return [self._open_for_list(JobRow._make(row)) for row in rows]
 
-    def _listed(self, row: JobRow) -> Job:
+    def _open_for_list(self, row: JobRow) -> Job:
         """A job for a list, which one altered row must not end."""
         try:
             return to_job(self.open(row))

@@ -109,7 +109,7 @@ class Work:
             failure = RuntimeError(f"the handler raised {type(error).__name__}")
         else:
             return Finished(claimed, DONE, {**context.state(), "result": result})
-        return self._failed(claimed, context, failure)
+        return self._finish_failed(claimed, context, failure)
 
     def give_back(self, claimed: Claimed, context: HandlerContext | None = None) -> Finished:
         """Let a job that was claimed wait again, as if it had not been, but for its checkpoint."""
@@ -145,7 +145,7 @@ class Work:
             return asyncio.run(_finish(result))
         return result
 
-    def _failed(self, claimed: Claimed, context: HandlerContext, error: Exception) -> Finished:
+    def _finish_failed(self, claimed: Claimed, context: HandlerContext, error: Exception) -> Finished:
         row = claimed.row
         ending = end_of_attempt(error, row.attempts, row.max_attempts, self.clock.now(), self.chance)
         text = self._find_masker(row.integration, row.user_id)(describe(error))

@@ -109,14 +109,14 @@ class ToolServer:
             raise _RefusedError(405, "only POST is served", ((b"allow", b"POST"),))
         if self._running >= MAX_RUNNING:
             raise _RefusedError(503, "too many requests at a time", ((b"retry-after", b"5"),))
-        toolbox = await self._identified(headers.get("authorization", ""))
+        toolbox = await self._find_toolbox(headers.get("authorization", ""))
         if toolbox is None:
             raise _RefusedError(
                 401, "the bearer token is missing or invalid", ((b"www-authenticate", b"Bearer"),)
             )
         return toolbox
 
-    async def _identified(self, authorization: str) -> Toolbox | None:
+    async def _find_toolbox(self, authorization: str) -> Toolbox | None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             return None

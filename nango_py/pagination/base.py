@@ -57,7 +57,7 @@ class Page(Protocol):
     def json(self) -> JsonValue:
         """The parsed body; None for a response that has no body, such as 204."""
 
-    def sent(self, pointer: RequestPointer) -> object:
+    def request_value(self, pointer: RequestPointer) -> object:
         """The value at a pointer in the request for this page; None if there is none."""
 
 
@@ -170,7 +170,7 @@ class Paginator:
             return default if number is None else number
         if not self.to:
             return int_param(params, self.param, default)
-        found = page.sent(self.to)
+        found = page.request_value(self.to)
         return int_param((("", "" if found is None else str(found)),), "", default)
 
     def with_number(self, number: int) -> NextRequest:

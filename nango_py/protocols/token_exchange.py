@@ -111,7 +111,7 @@ class TokenRefused(Exception):
         self.reason = what or named or f"status {status}"
         super().__init__(what or f"the token request was rejected: {self.reason}")
 
-    def ending(self) -> TokenRefused:
+    def as_dead_grant(self) -> TokenRefused:
         """The same error as one that the user has to correct by connecting again."""
         return TokenRefused(self.code, ends_connection=True, status=self.status, what=self.reason)
 

@@ -192,7 +192,7 @@ class Credentials:
         if self._users is None or not known:
             return Caller(None, "endpoint") if all(values[index] for index in known) else None
         for user, credentials in self._users.items():
-            expected = self._expected(credentials)
+            expected = self._expected_texts(credentials)
             compared = [index for index in known if self._comparable[index]]
             if expected is not None and all(_equal(expected[index], values[index]) for index in compared):
                 return Caller(user, user)
@@ -245,12 +245,12 @@ class Credentials:
     def _index(self) -> None:
         known: dict[bytes, tuple[str, tuple[str, ...]]] = {}
         for user, credentials in (self._users or {}).items():
-            expected = self._expected(credentials)
+            expected = self._expected_texts(credentials)
             if expected is not None:
                 known.setdefault(self._digest(expected), (user, expected))
         self._known = known
 
-    def _expected(self, credentials: Mapping[str, object]) -> tuple[str, ...] | None:
+    def _expected_texts(self, credentials: Mapping[str, object]) -> tuple[str, ...] | None:
         """The texts that a user's requests have; None for a user who has no token yet."""
         values = {**dict.fromkeys(self._names), **with_basic(credentials), **self._app}
         try:

@@ -177,7 +177,7 @@ def _send_to_provider(
         # A foreign page could send its visitors here with its own session, to gain access to their accounts.
         return html_response(site.pages.confirm(title, url, claims.user_label, request.words(claims)))
     if request.method == "POST":
-        return html_response(site.pages.leaving(title, url, request.words(claims)))
+        return html_response(site.pages.redirect(title, url, request.words(claims)))
     return redirect(url)
 
 

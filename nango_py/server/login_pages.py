@@ -73,7 +73,7 @@ class Pages:
             message = words.describe_error(code, message, "")
         return self._page(words, "failed", words("went_wrong"), as_sentence(message), code)
 
-    def leaving(self, title: str, url: str, words: Words = ENGLISH) -> str:
+    def redirect(self, title: str, url: str, words: Words = ENGLISH) -> str:
         """A page that goes on to the provider.
 
         A redirect after a form would be checked against the form-action policy of the page with the form,

@@ -65,9 +65,7 @@ def redact(text: str, secrets: Collection[str]) -> str:
         return MASK if _holds(match[0], found) else match[0]
 
     def check_escapes(match: re.Match[str]) -> str:
-        return (
-            MASK if any(secret in form for form in _unescaped(match[0]) for secret in secrets) else match[0]
-        )
+        return MASK if any(secret in form for form in _unescape(match[0]) for secret in secrets) else match[0]
 
     return _RUN.sub(check_escapes, _BASE64.sub(check_base64, mask_secrets(text, secrets)))
 
@@ -91,7 +89,7 @@ def _holds(text: str, secrets: list[bytes], layers: int = _MOST_LAYERS) -> bool:
     return False
 
 
-def _unescaped(text: str) -> Iterator[str]:
+def _unescape(text: str) -> Iterator[str]:
     """What a text with escapes of URLs, JSON or HTML stands for, after each step."""
     for _ in range(_MOST_ESCAPES):
         before = text

@@ -124,9 +124,9 @@ class LeasedTokenRefresher:
 
     def wait_for_jobs(self) -> None:
         """Return when all refreshes that run in this process have ended."""
-        wait(self.running(), timeout=self.tools.lease_seconds)
+        wait(self.running_refreshes(), timeout=self.tools.lease_seconds)
 
-    def running(self) -> list[Future[None]]:
+    def running_refreshes(self) -> list[Future[None]]:
         """The refreshes that run in this process; each is done when the refresh has ended."""
         if self._pid != os.getpid():
             return []

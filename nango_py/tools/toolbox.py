@@ -249,7 +249,7 @@ class Toolbox:
 
     def _search(self, catalogue: ActionCatalogue, query: str) -> ToolResult:
         found = catalogue.find(query[:1000], MAX_FOUND, self._permissions.allows)
-        connected = self._connected() if found else frozenset()
+        connected = self._connected_integrations() if found else frozenset()
         shown: list[JsonValue] = [
             {**_summary(info), "connected": info.integration in connected} for info in found
         ]
@@ -264,14 +264,14 @@ class Toolbox:
         known: JsonObject = {
             **_summary(info, len(info.description)),
             "allowed": self._permissions.allows(info),
-            "connected": info.integration in self._connected(),
+            "connected": info.integration in self._connected_integrations(),
             "input": info.input_schema,
         }
         whole = dump({**known, "output": info.output_schema})
         is_short = info.output_schema is not None and len(whole) <= self._max_characters
         return ToolResult(whole if is_short else dump(known))
 
-    def _connected(self) -> frozenset[str]:
+    def _connected_integrations(self) -> frozenset[str]:
         views = self._host.accounts.list_for_user(self.user_id)
         return frozenset(view["integration"] for view in views if view["status"] == "active")
 

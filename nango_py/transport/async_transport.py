@@ -215,7 +215,7 @@ class _Attempt:
         self._end(may_reuse=parser.is_reusable)
         seconds = time.monotonic() - started
         if plan.stream:
-            return StreamedResponse(plan, head, content, seconds, _nothing(), self.aclose)
+            return StreamedResponse(plan, head, content, seconds, _empty_body(), self.aclose)
         return Response(plan, head, content, seconds)
 
     async def _stream(self, head: Head, parser: ResponseParser) -> AsyncGenerator[bytes]:
@@ -280,6 +280,6 @@ class _Attempt:
         return self._transport.context_for(request)
 
 
-async def _nothing() -> AsyncGenerator[bytes]:
+async def _empty_body() -> AsyncGenerator[bytes]:
     for _ in ():
         yield b""

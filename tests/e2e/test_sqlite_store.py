@@ -197,7 +197,7 @@ def test_close_waits_for_the_transaction_of_another_thread(url: str) -> None:
         database.close()
         ends.append("closed")
 
-    with database.opening():
+    with database.opening_lock():
         writer = threading.Thread(target=lambda: ends.append(database.write(work)))
         writer.start()
     assert began.wait(HANG_SECONDS)

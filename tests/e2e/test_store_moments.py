@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def open_counter(url: str, most_seconds: float | None = None) -> Database:
     """A database with one row that counts."""
     database = open_database(Secret(url), most_seconds)
-    with database.opening():
+    with database.opening_lock():
         database.write(lambda run: run("CREATE TABLE IF NOT EXISTS nango_moments (n BIGINT NOT NULL)"))
         database.write(lambda run: run("DELETE FROM nango_moments"))
         database.write(lambda run: run("INSERT INTO nango_moments VALUES (0)"))

@@ -188,7 +188,7 @@ def test_pages_insert_values_as_text() -> None:
         pages.result(LoginOutcome(True, odd, odd), odd),  # noqa: FBT003 - ok
         pages.error(odd, odd),
         pages.confirm(odd, "https://a.test/", odd),
-        pages.leaving(odd, f"https://a.test/?x={odd}"),
+        pages.redirect(odd, f"https://a.test/?x={odd}"),
     ):
         notice = notice_of(html)
         assert "b" not in notice.tags

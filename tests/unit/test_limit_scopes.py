@@ -142,7 +142,7 @@ def test_who_was_refused_is_not_known_as_accepted() -> None:
     assert not [number for number in range(5) if not company.sends("stranger", FakeResponse(401))]
     company.restart()
     company.sends("stranger", FakeResponse(500))
-    assert _used_in(company, company.runtime.quotas.shared(company.settings)) == 0
+    assert _used_in(company, company.runtime.quotas.scopes_once_accepted(company.settings)) == 0
 
 
 def test_a_typed_value_that_is_not_sent_is_never_shared() -> None:
@@ -161,7 +161,9 @@ def test_a_host_that_a_user_names_counts_apart() -> None:
     integration = an_integration("https://${additional_config.tenant}/", rate_limits=limits, user_hosts=hosts)
     runtime = IntegrationRuntime(integration, FakeCallIO().clock)
     scopes = {
-        runtime.quotas.shared(bound_settings(integration, a_connection(additional_config={"tenant": host})))
+        runtime.quotas.scopes_once_accepted(
+            bound_settings(integration, a_connection(additional_config={"tenant": host}))
+        )
         for host in ("a.example", "b.example", "a.example")
     }
     assert len(scopes) == 2
@@ -218,7 +220,7 @@ def test_a_call_in_flight_holds_no_place_before_the_connection_is_accepted(
     """While a stranger's first calls wait for their responses, the shared budget is untouched."""
     company = Company(counted_per, params=params)
     company.call("victim", FakeResponse(200))
-    scopes = company.runtime.quotas.shared(company.settings)
+    scopes = company.runtime.quotas.scopes_once_accepted(company.settings)
     before, during = _used_in(company, scopes), []
     company.io.before = lambda step: during.append(_used_in(company, scopes)) if step == "send" else None
     for status in (500, 404, 401):
@@ -290,6 +292,8 @@ def test_an_error_in_a_200_accepts_no_connection(body: Any, *, shares: bool) -> 
     )
     company.runtime = IntegrationRuntime(company.integration, company.io.clock)
     company.call("victim", FakeResponse(200, {}, {"ok": True}))
-    before = _used_in(company, company.runtime.quotas.shared(company.settings))
+    before = _used_in(company, company.runtime.quotas.scopes_once_accepted(company.settings))
     company.call("stranger", FakeResponse(200, {}, body))
-    assert (_used_in(company, company.runtime.quotas.shared(company.settings)) > before) is shares
+    assert (
+        _used_in(company, company.runtime.quotas.scopes_once_accepted(company.settings)) > before
+    ) is shares

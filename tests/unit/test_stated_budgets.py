@@ -50,7 +50,7 @@ def test_the_first_call_is_sent_alone() -> None:
         plan = a_plan(settings=bound_settings(api.integration))
         assert api.runtime.seconds_to_hold(plan) == 0.0
         assert api.runtime.seconds_to_hold(plan) > 0.0
-        api.runtime.learning.forget_first_call(api.runtime.quotas.learning(plan.settings))
+        api.runtime.learning.forget_first_call(api.runtime.quotas.learning_scope(plan.settings))
         api.call(200, headers)
         assert api.runtime.seconds_to_hold(plan) == 0.0
         assert api.runtime.seconds_to_hold(plan) == 0.0

@@ -119,10 +119,10 @@ def _head(draft: Draft, file: str) -> Iterator[str]:
     yield f"title: {format_flow(draft.title)}"
     yield f"docs_url: {format_flow(draft.docs_url)}"
     yield "# What is covered, and where users find their credential."
-    yield from _folded("comment", draft.comment)
+    yield from _fold("comment", draft.comment)
 
 
-def _folded(key: str, text: str) -> Iterator[str]:
+def _fold(key: str, text: str) -> Iterator[str]:
     line = f"{key}: {format_flow(text)}"
     if len(line) <= WIDTH:
         yield line

@@ -236,12 +236,12 @@ class Meter:
         if limit is None or isinstance(limit, InFlight):
             return False
         reported = max(0, math.ceil(capacity(limit) - said.remaining))
-        beside = max(0, self._ended_after(now - said.age) - cost)
+        beside = max(0, self._cost_ended_after(now - said.age) - cost)
         if isinstance(limit, Bucket):
             return self._correct_bucket(limit, reported, beside, now)
-        used = round(self.usage(limit, now)[1]) - self._held(now)
+        used = round(self.usage(limit, now)[1]) - self._held_cost(now)
         report = self.reports.get(limit.label)
-        fresh = self._ended_after(report.reported_at) if report else 0
+        fresh = self._cost_ended_after(report.reported_at) if report else 0
         is_exact = isinstance(limit, Window) and limit.seconds < OWN_CALLS_STAY
         counted = Counted(used, self.in_flight_cost, min(used, beside), fresh, is_exact)
         resets_in = self._seconds_to_reset(limit, now) if said.resets_in is None else said.resets_in
@@ -252,10 +252,10 @@ class Meter:
         self.packed = None
         return True
 
-    def _ended_after(self, moment: float) -> int:
+    def _cost_ended_after(self, moment: float) -> int:
         return self.log.total - self.log.total_until(moment)
 
-    def _held(self, now: float) -> int:
+    def _held_cost(self, now: float) -> int:
         """The cost in flight or due to be sent."""
         return self.in_flight_cost + (View(self.waiting, None).cost_until(now) if self.waiting.pages else 0)
 
@@ -339,7 +339,7 @@ class Meter:
         """The capacity of a limit, what of it is used now, and the seconds until nothing is."""
         if isinstance(limit, InFlight):
             return limit.most, self.in_flight_cost, 0.0
-        held = self._held(now)
+        held = self._held_cost(now)
         if isinstance(limit, Bucket):
             used = limit.burst - self._level(limit, now)[0] + held
             return limit.burst, used, used / limit.per_second
@@ -347,9 +347,9 @@ class Meter:
         others, since = (report.others_at(now), report.since_at(now)) if report else (0, 0.0)
         if isinstance(limit, CalendarPeriod):
             begin, end = self._period_bounds(limit, now)
-            used = self._ended_after(max(begin, since)) + others + held
+            used = self._cost_ended_after(max(begin, since)) + others + held
             return limit.requests, used, end - now if used else 0.0
-        counted = self._ended_after(max(now - limit.seconds, since))
+        counted = self._cost_ended_after(max(now - limit.seconds, since))
         ends = self.log.times[-1] + limit.seconds - now if counted else 0.0
         if held:
             ends = limit.seconds
@@ -368,7 +368,7 @@ class Meter:
             return start
         moment = start
         while True:
-            over = self._used_within(moment, span, now, queue, report) - room
+            over = self._cost_within(moment, span, now, queue, report) - room
             if over > 0:
                 if report is not None and report.others_at(moment) > room:
                     moment = report.until
@@ -376,12 +376,12 @@ class Meter:
                 found = _after(self._nth_after(moment, span, over, now, queue, report), span)
                 moment = min(found, report.until) if report and moment < report.until else found
                 continue
-            later = self._overfilled(moment, span, room, now, queue, report)
+            later = self._last_overfilled(moment, span, room, now, queue, report)
             if later is None:
                 return moment
             moment = later
 
-    def _used_within(self, end: float, span: float, now: float, queue: View, report: Report | None) -> int:
+    def _cost_within(self, end: float, span: float, now: float, queue: View, report: Report | None) -> int:
         """The cost in (end - span, end], for an end at or after now."""
         start, others = end - span, 0
         waiting = queue.cost_until(end)
@@ -389,7 +389,7 @@ class Meter:
             return waiting - queue.cost_until(start) + (report.others_at(end) if report else 0)
         if report is not None:
             start, others = max(start, report.since_at(end)), report.others_at(end)
-        return self._ended_after(start) + self.in_flight_cost + waiting + others
+        return self._cost_ended_after(start) + self.in_flight_cost + waiting + others
 
     def _nth_after(
         self, moment: float, span: float, over: int, now: float, queue: View, report: Report | None
@@ -406,12 +406,12 @@ class Meter:
         waiting = total - self.log.total - self.in_flight_cost
         return now if waiting <= 0 else max(now, queue.time_of(waiting))
 
-    def _overfilled(
+    def _last_overfilled(
         self, moment: float, span: float, room: int, now: float, queue: View, report: Report | None
     ) -> float | None:
         """The last later booking whose window a request at this moment would overfill."""
         for time in queue.times_between(moment, moment + span):
-            if self._used_within(time, span, now, queue, report) > room:
+            if self._cost_within(time, span, now, queue, report) > room:
                 return time
         return None
 
@@ -433,7 +433,7 @@ class Meter:
             used = queue.cost_before(end) + (report.others_at(moment) if report else 0)
             if begin <= now:
                 begin = max(begin, report.since_at(moment)) if report else begin
-                used += self._ended_after(begin) + self.in_flight_cost
+                used += self._cost_ended_after(begin) + self.in_flight_cost
             else:
                 used -= queue.cost_before(begin)
             if used + cost <= period.requests:

@@ -236,7 +236,7 @@ class SqlLimits:
     def _create_tables(self) -> None:
         if self._has_tables:
             return
-        with self._lock, self._database.opening():
+        with self._lock, self._database.opening_lock():
             if not self._has_tables:
                 self._database.write(self._run_create)
                 self._has_tables = True

@@ -143,7 +143,7 @@ class StoredQueue:
             rows.pop(_page_name(page.number), None)
             if page.is_changed:
                 entries = [
-                    (time, order, _stored(booking).name, booking.line, booking.wake_at, cost)
+                    (time, order, _as_stored(booking).name, booking.line, booking.wake_at, cost)
                     for time, order, booking, cost in queue.entries(page)
                 ]
                 rows[_page_name(page.number)] = _text(entries)
@@ -202,7 +202,7 @@ class StoredMeter:
             "levels": meter.levels,
             "reports": {label: _fields(report) for label, report in meter.reports.items()},
             "in_flight": [
-                [_stored(booking).name, booking.order, sent, cost]
+                [_as_stored(booking).name, booking.order, sent, cost]
                 for booking, (sent, cost) in meter.in_flight.items()
             ],
             "queue": _dump_pages(meter),
@@ -277,7 +277,7 @@ def _fields(value: Limit | Report) -> JsonObject:
     return {name: getattr(value, name) for name in field_names(type(value))}
 
 
-def _stored(booking: Booking) -> StoredBooking:
+def _as_stored(booking: Booking) -> StoredBooking:
     assert isinstance(booking, StoredBooking)  # noqa: S101 - stores make no other
     return booking
 

@@ -122,7 +122,7 @@ class LoginEndpoints:
             "refresh_token": issued.refresh_token,
             "expires_at": expires,
             "raw": self._provider.fill(self._provider.raw_example() or {}),
-            **self._own.discovered(f"{origin}{PREFIX}"),
+            **self._own.discovered_fields(f"{origin}{PREFIX}"),
         }
         return {name: value for name, value in found.items() if value}
 

@@ -54,7 +54,7 @@ class OwnRequests:
             found["resource_url"] = f"{root}{MCP}"
         return found
 
-    def discovered(self, root: str) -> dict[str, object]:
+    def discovered_fields(self, root: str) -> dict[str, object]:
         """What a login at an MCP server finds, and stores with the tokens."""
         if self._provider.mode != "MCP_OAUTH2":
             return {}

@@ -36,7 +36,7 @@ def actions() -> None:
 
 @actions.command("list")
 @click.argument("integration", required=False)
-@click.option("--all", "is_all", is_flag=True, help="List the actions of all blueprints that can be found.")
+@click.option("--all", "is_all", is_flag=True, help="List the actions of all blueprints.")
 @json_option
 @pass_project
 def list_(project: Project, integration: str | None, is_all: bool, as_json: bool) -> None:
@@ -143,9 +143,9 @@ def docs(project: Project, integration: str | None, is_all: bool) -> None:
 @click.argument("module", default="actions")
 @pass_project
 def stubs(project: Project, module: str) -> None:
-    """Print a stub file, from which mypy and pyright know the inputs and results of all actions.
+    """Print a stub file, by which mypy and pyright know the inputs and results of all actions.
 
-    MODULE is its name without .pyi. Your code imports the class TypedNango from it, for type checkers only.
+    MODULE is its name without .pyi. Import the class TypedNango from it, for type checkers only.
 
     \b
     Example:

@@ -36,9 +36,9 @@ def import_(
 ) -> None:
     """Write blueprints from your copy of Nango's provider file, or from an OpenAPI or Postman document.
 
-    Each file says what was not carried over, and that nothing in it was compared with the API. Files that
-    would not pass `nango check` are not written; they are listed with the reason. Existing files are kept.
-    The exit code is 1 if nothing could be written, or not an entry that was named.
+    Each file says what was not carried over. Files that would not pass `nango check` are not written, but
+    listed with the reason. Existing files are kept. The exit code is 1 if nothing could be written, or not an
+    entry that was named.
 
     \b
     Example:

@@ -56,7 +56,7 @@ PAGINATION_KEYS: dict[str, dict[str, object]] = {
     "--from",
     "source",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="An OpenAPI document (2.0 or 3; JSON or YAML) or a Postman collection to read from.",
+    help="An OpenAPI document (2.0 or 3) or a Postman collection.",
 )
 @click.option("--title", help="The name of the API for people.  [default: the name]")
 @click.option("--docs-url", metavar="URL", help="The API's manual.")
@@ -66,7 +66,7 @@ PAGINATION_KEYS: dict[str, dict[str, object]] = {
     "--key-place",
     "key",
     metavar="HEADER|?PARAM",
-    help="For the login key: the header or parameter with the key.  [default: Authorization: Bearer]",
+    help="For key: the header or parameter.  [default: Authorization: Bearer]",
 )
 @click.option("--authorization-url", metavar="URL", help="For oauth2: the provider's login page.")
 @click.option("--token-url", metavar="URL", help="For oauth2 and client-credentials: the token endpoint.")
@@ -77,8 +77,8 @@ PAGINATION_KEYS: dict[str, dict[str, object]] = {
 def new(project: Project, /, name: str, source: Path | None, **options: str | None) -> None:
     """Write a commented draft of a blueprint for an API.
 
-    It asks for what the options and the OpenAPI document leave open; without a terminal, the options must
-    say it. The file passes `nango check` and `nango blueprints test`. An existing file is not overwritten.
+    It asks for what options and document leave open; without a terminal it fails. The draft passes
+    `nango check` and `nango blueprints test`. An existing file is not overwritten.
 
     \b
     Example:

@@ -25,11 +25,11 @@ WIDTH = 100
     "--resolved",
     "is_resolved",
     is_flag=True,
-    help="Print the blueprint as YAML, merged and with defaults, and where each key is from.",
+    help="Print it merged, with defaults, and where each key is from.",
 )
 @pass_project
 def show(project: Project, name: str, is_resolved: bool) -> None:
-    """Print a blueprint: login, fields of the connect form, base URL, limits, gotchas, sources, file.
+    """Print the login, form, base URL, limits, gotchas, sources and file of a blueprint.
 
     The default version is the newest.
 

@@ -17,21 +17,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME[:VERSION]|FILE]...")
-@click.option("--all", "is_all", is_flag=True, help="Test every blueprint that can be found.")
+@click.option("--all", "is_all", is_flag=True, help="Test every blueprint.")
 @click.option(
     "--strict",
     "is_strict",
     is_flag=True,
-    help="Apply the rules for published blueprints too: complete, explained, with sources.",
+    help="Apply the rules for published blueprints too.",
 )
 @json_option
 @pass_project
 def test(project: Project, names: tuple[str, ...], is_all: bool, is_strict: bool, as_json: bool) -> None:
     """Test blueprints against their sandboxes, and print what differs.
 
-    Every example is planned, sent to the sandbox, and compared: the request with `sends`, the
-    response with `response`, and what becomes of the call with `expects`. Lists are walked, users log in, and
-    the verification and the refusals of the API are tried. Nothing else is reached; waits take no time.
+    Every example is sent to the sandbox and compared. Lists are walked, users log in, and the
+    verification and the refusals of the API are tried. Nothing else is reached; waits take no time.
 
     \b
     Example:

@@ -97,18 +97,18 @@ def plan(
 @click.option(
     "--explain",
     is_flag=True,
-    help="Print every attempt, and the rule that decided what to do next, on standard error.",
+    help="Print every attempt and the rule that applied on standard error.",
 )
 @click.option(
     "--curl",
     is_flag=True,
-    help="Print a curl command with credentials masked instead of sending the request.",
+    help="Print a curl command with credentials masked; nothing is sent.",
 )
 @click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Maximum time for all attempts and waits together; with --paginate, for each page.",
+    help="Maximum time, waits included; with --paginate, for each page.",
 )
 @list_options
 @pass_project
@@ -127,11 +127,10 @@ def call(
 ) -> None:
     """Make a call and print the body of the response, without the connection's credentials if it has them.
 
-    METHOD is any HTTP method; PATH is relative to the base URL of the blueprint. The exit code is 1 if the
-    call failed or the status is 400 or above.
+    METHOD is any HTTP method; PATH is relative to the base URL. The exit code is 1 if the call failed or
+    the status is 400 or above.
 
-    With --paginate, records of all pages are printed instead, or written to a file. With --state, the same
-    command goes on where it was stopped, and each record is written once.
+    With --state, the same command goes on where it was stopped, and writes each record once.
 
     \b
     Example:

@@ -34,9 +34,14 @@ if TYPE_CHECKING:
 @click.option(
     "--without-secrets",
     is_flag=True,
-    help="Make up the environment variables that are not set, as for a check in CI.",
+    help="Make up missing environment variables, as for CI.",
 )
-@click.option("--facts", "shows_facts", is_flag=True, help="List announced changes and ends of APIs by date.")
+@click.option(
+    "--facts",
+    "shows_facts",
+    is_flag=True,
+    help="List announced changes and ends of your APIs by date, and count sources.",
+)
 @click.option(
     "--strict",
     "is_strict",
@@ -63,8 +68,7 @@ def check(
 ) -> None:
     """Check integrations.yaml and all your blueprints, or only the given blueprint files.
 
-    Prints every problem of every file as `file:line:column: error[CODE]: what; expected; help`. With --facts
-    it lists what is announced for the APIs that your integrations use, and counts sources.
+    Prints every problem as `file:line:column: error[CODE]: what; expected; help`.
 
     \b
     Example:

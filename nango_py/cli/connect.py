@@ -29,7 +29,7 @@ choice_option = click.option(
     type=(str, str),
     multiple=True,
     metavar="NAME VALUE",
-    help="What to choose if the login gives access to several accounts. Can be repeated.",
+    help="Which of several accounts to choose; repeatable.",
 )
 
 
@@ -39,14 +39,14 @@ choice_option = click.option(
 @click.option(
     "--config",
     metavar="JSON",
-    help="The settings that the login needs, as a JSON object or @FILE.  [default: prompt for them]",
+    help="The settings of the login: a JSON object or @FILE.  [default: prompt for them]",
 )
 @click.option("--no-browser", is_flag=True, help="Print the URL of the login page instead of opening it.")
 @click.option(
     "--redirect-url",
     metavar="URL",
     default="",
-    help="The redirect URL registered with the provider: an http:// address of this machine.  "
+    help="The registered redirect URL: an http:// address of this machine.  "
     "[default: the callback of config.oauth_server_root_url]",
 )
 @click.option(
@@ -55,7 +55,7 @@ choice_option = click.option(
     default=300,
     show_default=True,
     metavar="SECONDS",
-    help="Maximum time to wait for the login.",
+    help="Time to wait for the login.",
 )
 @click.option(
     "--device",
@@ -80,10 +80,9 @@ def connect(
 ) -> None:
     """Connect a user's account by a login in this machine's browser.
 
-    Opens the provider's login page, or prints its URL, and waits for the redirect to a port of this machine;
-    no server is needed. If the user is connected already, the tokens are replaced. If the login gives access
-    to several accounts, it asks which one to connect. With --device it prints a code, and the user logs in on
-    another device. For integrations without a login page it prompts for credentials, like
+    Opens the provider's login page and waits for the redirect to a port of this machine; no server is
+    needed. Tokens of a connected user are replaced. If the login gives access to several accounts, it asks
+    which one to connect. For integrations without a login page it prompts for credentials, like
     `nango connections register`.
 
     \b
@@ -160,14 +159,13 @@ def choose(project: Project, integration: str, user: str, chosen: tuple[tuple[st
     type=click.FloatRange(min=0),
     default=14,
     show_default=True,
-    help="Refresh if the login would end in less than this.",
+    help="Refresh logins that would end in less.",
 )
 @pass_project
 def keep_alive(project: Project, integration: str | None, days: float) -> None:
     """Refresh the tokens of connections that nothing has used for long.
 
-    Many providers end a login whose refresh token is not used for some weeks. Run it every day. The exit code
-    is 1 if a token could not be refreshed.
+    Run it every day. The exit code is 1 if a token could not be refreshed.
 
     \b
     Example:

@@ -50,7 +50,7 @@ def connections() -> None:
     "--credentials-file",
     metavar="FILE",
     type=click.File("rb"),
-    help="A file with the credentials as a JSON object; - reads standard input.",
+    help="The credentials as a JSON object; - reads standard input.",
 )
 @click.option(
     "--config", metavar="JSON", help="additional_config as a JSON object or @FILE. Not for secrets."
@@ -60,9 +60,7 @@ def connections() -> None:
     is_flag=True,
     help="Replace the credentials of a connected user, and the settings too if --config is given.",
 )
-@click.option(
-    "--no-verify", is_flag=True, help="Store the credentials without verifying them; nothing is sent."
-)
+@click.option("--no-verify", is_flag=True, help="Store the credentials unverified; nothing is sent.")
 @pass_project
 def register(
     project: Project,
@@ -75,11 +73,11 @@ def register(
 ) -> None:
     """Verify one user's credentials with the API and store them, encrypted.
 
-    The credentials come from a prompt without echo, from a JSON file or from standard input, but not from an
-    option, which other users of the machine could see. The prompt also asks for the blueprint's settings.
+    The credentials, and the blueprint's settings, come from a prompt, a file or standard input, never
+    from an option, which other users of the machine could see.
 
-    The credentials are verified if the blueprint declares how. If the API rejects them or is unreachable,
-    nothing is stored and the exit code is 1.
+    They are verified if the blueprint declares how. If the API rejects them or is unreachable, nothing is
+    stored and the exit code is 1.
 
     \b
     Example:
@@ -116,8 +114,8 @@ def register(
 def test(project: Project, integration: str, user: str, as_json: bool) -> None:
     """Verify a connection's credentials with the API.
 
-    Prints the outcome: accepted, refused, missing_scope, wrong_settings, unavailable, or not_declared if the
-    blueprint declares no request for it. The exit code is 0 for accepted and not_declared, else 1.
+    The outcome is accepted, refused, missing_scope, wrong_settings, unavailable or not_declared. The exit
+    code is 0 for accepted and not_declared, else 1.
 
     \b
     Example:
@@ -139,7 +137,7 @@ def test(project: Project, integration: str, user: str, as_json: bool) -> None:
 @click.option("--integration", help="Only connections of this integration.")
 @click.option("--user", help="Only connections of this user.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only connections with this status.")
-@click.option("--limit", type=click.IntRange(min=1), help="At most this number of connections.")
+@click.option("--limit", type=click.IntRange(min=1), help="The number of connections.")
 @click.option(
     "--after",
     metavar="INTEGRATION/USER",
@@ -159,8 +157,8 @@ def list_(
 ) -> None:
     """List connections by integration and user, without credentials; times are in UTC.
 
-    The status is active, needs_reauth if the user must connect again, or needs_choice if the user has logged
-    in and an account has to be chosen (`nango connections choose`).
+    The status is active, needs_reauth if the user must connect again, or needs_choice if an account has
+    to be chosen (`nango connections choose`).
 
     \b
     Example:
@@ -210,8 +208,8 @@ def show(project: Project, integration: str, user: str, as_json: bool) -> None:
 def delete(project: Project, integration: str, user: str, yes: bool, no_revoke: bool) -> None:
     """Delete a connection and its credentials.
 
-    If the blueprint declares how, the tokens are then revoked at the provider, which may take ten seconds.
-    The connection stays deleted if that fails.
+    Then revokes the tokens if the blueprint declares how, which may take ten seconds. The connection stays
+    deleted if that fails.
 
     \b
     Example:

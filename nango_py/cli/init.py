@@ -59,7 +59,7 @@ IGNORED = (".nango/", "*.key")
 def init(project: Project, apis: tuple[str, ...]) -> None:
     """Create integrations.yaml, blueprints/ and a .gitignore entry. Existing files are not overwritten.
 
-    On a terminal it asks which APIs your product calls; or name their blueprints.
+    An API is the name of a blueprint. Without one it asks, on a terminal.
 
     \b
     Example:

@@ -70,8 +70,8 @@ def list_(project: Project, as_json: bool) -> None:
 def show(project: Project, name: str, as_json: bool) -> None:
     """Print every setting of an integration with the file and line that it comes from.
 
-    Secret settings and values from the environment are masked. Examples, gotchas and actions are left out;
-    `nango actions list` prints these.
+    Secret settings and values from the environment are masked. Examples, gotchas and actions are left
+    out.
 
     \b
     Example:

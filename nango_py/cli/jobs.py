@@ -39,7 +39,7 @@ HEADINGS = ("ID", "STATUS", "HANDLER", "INTEGRATION", "USER", "LANE", "ATTEMPTS"
     "--app",
     "place",
     metavar="MODULE:NAME",
-    help="A Nango of your program with its handlers.  [default: one for the files of this folder]",
+    help="Your Nango with its handlers.  [default: one for the files of this folder]",
 )
 @click.option("--concurrency", type=click.IntRange(1, 100), help="Jobs at a time.  [default: config.jobs]")
 @click.option(
@@ -47,14 +47,14 @@ HEADINGS = ("ID", "STATUS", "HANDLER", "INTEGRATION", "USER", "LANE", "ATTEMPTS"
     type=click.FloatRange(0, 3600),
     default=30.0,
     show_default=True,
-    help="Seconds that jobs have to end after SIGTERM.",
+    help="Seconds for jobs to end.",
 )
 @pass_project
 def worker(project: Project, place: str | None, concurrency: int | None, grace: float) -> None:
     """Run the jobs of config.jobs until SIGTERM or Ctrl-C; several workers share the work.
 
-    After the signal no job is started, and jobs that run have --grace seconds to end. Jobs that do not end,
-    like those of a worker that is killed, are run again by another worker.
+    After the signal, running jobs have --grace seconds to end. Jobs that do not end are run again by
+    another worker.
 
     \b
     Example:
@@ -177,7 +177,7 @@ def show(project: Project, job: str, as_json: bool) -> None:
 
 @jobs.command()
 @click.argument("job_ids", nargs=-1, metavar="JOB...")
-@click.option("--all-dead", is_flag=True, help="All jobs whose attempts are used up.")
+@click.option("--all-dead", is_flag=True, help="All dead jobs.")
 @pass_project
 def retry(project: Project, job_ids: tuple[str, ...], all_dead: bool) -> None:
     """Run failed, dead or cancelled jobs again, with all their attempts.

@@ -26,7 +26,7 @@ def keys() -> None:
 def show(project: Project, as_json: bool) -> None:
     """Print where the keys come from, their ids, and the number of connections encrypted with each.
 
-    An id is a fingerprint; the keys themselves are never printed.
+    An id is a fingerprint; keys are never printed.
 
     \b
     Example:
@@ -49,8 +49,7 @@ def show(project: Project, as_json: bool) -> None:
 def generate(file: Path) -> None:
     """Write a new key, 32 random bytes in base64, to a new file that only you can read; - prints it.
 
-    Use it for exports of connections or for NANGO_ENCRYPTION_KEYS. Keep a backup: without the key the data
-    cannot be decrypted.
+    For exports or NANGO_ENCRYPTION_KEYS. Keep a backup: without the key the data cannot be decrypted.
 
     \b
     Example:
@@ -69,9 +68,9 @@ def generate(file: Path) -> None:
 def rotate(project: Project) -> None:
     """Encrypt every connection with a new key, while other processes keep running.
 
-    With a key file, a new key is created, and old keys are removed once no connection uses them. With
-    NANGO_ENCRYPTION_KEYS, put the new key first and keep the old one after it, restart your processes,
-    rotate, and only then remove the old key. An interrupted rotation is resumed by the next one.
+    With a key file, a new key is created, and old keys are removed once unused. With
+    NANGO_ENCRYPTION_KEYS, put the new key before the old one, restart your processes, rotate, and only
+    then remove the old key. The next rotation resumes an interrupted one.
 
     \b
     Example:

@@ -32,7 +32,7 @@ MEMORY_STORE = (
 def limits(project: Project, integration: str, user: str, watch: bool, as_json: bool) -> None:
     """Show the use of the rate limits that a user's calls count against, over all processes.
 
-    Unused limits are left out. A gate is closed while the API has asked to wait.
+    Unused limits are left out.
 
     \b
     Example:

@@ -56,11 +56,11 @@ LIST_OPTIONS = (
     ),
     click.option(
         "--format", "output_format", type=click.Choice([JSON_LINES, CSV]),
-        help="JSON lines, or CSV with a column for each key; by default what the name of the file says.",
+        help="By default as the name of the file says.",
     ),
     click.option(
         "--state", type=FILE, metavar="FILE",
-        help="Where to note after each page how to go on when the same command is run again.",
+        help="Where to store after each page how to go on.",
     ),
     click.option("--page-size", type=COUNT, metavar="N", help="Records per page."),
     click.option("--max-pages", type=COUNT, metavar="N", help="Stop after N pages."),

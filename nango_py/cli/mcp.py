@@ -28,7 +28,7 @@ DEFAULT_PORT = 3004
     "patterns",
     multiple=True,
     metavar="PATTERN",
-    help="Actions that the model can find, such as klaviyo-today.*; repeatable.  [default: all]",
+    help="Actions that the model can find; repeatable.  [default: all]",
 )
 @click.option(
     "--allow",
@@ -40,10 +40,10 @@ DEFAULT_PORT = 3004
     "--expose",
     multiple=True,
     metavar="PATTERN",
-    help="Actions that are separate tools, in place of the three tools for all; repeatable.",
+    help="Actions that are separate tools; repeatable.",
 )
 @click.option("--http", "is_http", is_flag=True, help=f"Serve HTTP for clients with ${TOKEN_VARIABLE}.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on, with --http.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="With --http: the address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="With --http."
 )
@@ -52,7 +52,7 @@ DEFAULT_PORT = 3004
     "hosts",
     multiple=True,
     metavar="NAME",
-    help="A name by which clients reach the server, with --http; repeatable.  [default: this machine]",
+    help="With --http: a name of the server; repeatable.  [default: this machine]",
 )
 @pass_project
 def mcp(
@@ -68,8 +68,8 @@ def mcp(
 ) -> None:
     """Serve actions to a language model by the Model Context Protocol. Requires the extra `mcp`.
 
-    The model uses the connections of one user, and only reads unless --allow says more. Without --http, the
-    client starts this command and talks to it by standard input and output.
+    The model uses the connections of one user, and only reads unless --allow says more. Without --http,
+    the client starts this command and uses its standard input and output.
 
     \b
     Example:

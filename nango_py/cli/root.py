@@ -35,7 +35,7 @@ from nango_py.cli.transfer import export, import_
     type=click.Path(path_type=Path),
     default=Path("integrations.yaml"),
     show_default=True,
-    help="The file that declares your integrations.",
+    help="The file with your integrations.",
 )
 @click.option(
     "--blueprints",

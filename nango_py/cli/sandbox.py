@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="Port on 127.0.0.1 of the first sandbox; others get the following ones.  [default: free ports]",
+    help="Port of the first sandbox; others follow.  [default: free ports]",
 )
 @click.option(
     "--faults",
     metavar="FAULT=SHARE,...",
-    help="Faults and the share of requests that they affect: a status (429, 503, ...), delay, timeout, "
-    "reset_before, reset_after, truncate or drip.",
+    help="Faults and their share of requests: a status, delay, timeout, reset_before, reset_after, truncate "
+    "or drip.",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random faults.")
 @click.option(
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     type=click.Choice(["real", "fast", "none"]),
     default="real",
     show_default=True,
-    help="The rate limits of the blueprint, the same in windows sixty times shorter, or none.",
+    help="The blueprint's rate limits, sixty times shorter windows, or none.",
 )
-@click.option("--retired", is_flag=True, help="Respond to every request with 410, like a retired API.")
+@click.option("--retired", is_flag=True, help="Respond to every request with 410.")
 @pass_project
 def sandbox(
     project: Project,
@@ -51,11 +51,10 @@ def sandbox(
     limits: str,
     retired: bool,
 ) -> None:
-    """Serve local simulations of APIs, generated from their blueprints, until Ctrl-C.
+    """Serve simulations of APIs on 127.0.0.1, from their blueprints, until Ctrl-C.
 
-    They require a credential where the blueprint sends one, enforce the rate limits with 429, serve the
-    blueprint's examples, have login pages, and inject faults. They accept any credential. A page shows the
-    requests and budgets while they change.
+    They accept any credential, enforce rate limits, serve the blueprint's examples, have login pages, and
+    inject faults. A page shows the requests and budgets.
 
     \b
     Example:

@@ -12,7 +12,7 @@ import click
 def schema(kind: str) -> None:
     """Print the JSON Schema of blueprints or of integrations.yaml.
 
-    Editors use it to complete and check keys. Name it in the first line of a file:
+    Editors complete and check keys with it. Name it in the first line of a file:
     `# yaml-language-server: $schema=blueprint.schema.json`
 
     \b

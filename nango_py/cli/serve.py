@@ -29,7 +29,7 @@ integrations_option = click.option(
     "names",
     multiple=True,
     metavar="NAME",
-    help="An integration that the user may connect; repeatable.  [default: all]",
+    help="An integration to offer; repeatable.  [default: all]",
 )
 
 
@@ -46,8 +46,8 @@ integrations_option = click.option(
 def serve(project: Project, host: str, port: int | None, user: str | None, names: tuple[str, ...]) -> None:
     """Serve the connect page, where users connect their accounts, until Ctrl-C.
 
-    Logs one line per request (method, path, status, milliseconds) and per connection attempt. Changed files
-    are reloaded. On SIGTERM, requests in flight are finished first. Requires the extra `server`.
+    Logs one line per request and per connection attempt, and reloads changed files. On SIGTERM, requests
+    in flight are finished first. Requires the extra `server`.
 
     \b
     Example:
@@ -69,7 +69,7 @@ def serve(project: Project, host: str, port: int | None, user: str | None, names
 @click.argument("user")
 @integrations_option
 @click.option("--lifetime", type=int, default=1800, show_default=True, help="Seconds until the link expires.")
-@click.option("--return-url", metavar="URL", default="", help="The page of your product to link back to.")
+@click.option("--return-url", metavar="URL", default="", help="A page to link back to.")
 @click.option(
     "--language",
     type=click.Choice(["en", "de", "fr"]),
@@ -81,7 +81,7 @@ def serve(project: Project, host: str, port: int | None, user: str | None, names
     type=(str, str, str),
     multiple=True,
     metavar="INTEGRATION NAME VALUE",
-    help="What to choose after a login instead of the user. Can be repeated.",
+    help="What to choose in place of the user; repeatable.",
 )
 @json_option
 @pass_project
@@ -97,7 +97,7 @@ def connect_session(
 ) -> None:
     """Print a link where one user can connect accounts.
 
-    Anyone with the link can connect accounts for this user: send it to the user only.
+    Anyone with the link can connect accounts for this user.
 
     \b
     Example:

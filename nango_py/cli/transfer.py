@@ -23,7 +23,7 @@ key_file_option = click.option(
     "--key-file",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help=f"The file with the encryption key of the export.  [default: the variable {KEY_VARIABLE}]",
+    help=f"The file with the export key.  [default: the variable {KEY_VARIABLE}]",
 )
 
 
@@ -44,8 +44,8 @@ def export(
 ) -> None:
     """Export connections to an encrypted file, for a backup or to move them.
 
-    The file holds credentials, status and dates. It is encrypted with the export key, not with the key of
-    the database. It is written atomically and only you can read it; - writes to standard output.
+    It is encrypted with the export key, not with the key of the database, and only you can read it; -
+    writes to standard output.
 
     \b
     Example:
@@ -71,14 +71,14 @@ def export(
     "--replace",
     "on_existing",
     flag_value="replace",
-    help="Replace different connections of the same users; by default they are an error.",
+    help="Replace different connections of the same users.  [default: an error]",
 )
 @click.option("--skip", "on_existing", flag_value="skip", help="Skip users who have a different connection.")
-@click.option("--dry-run", is_flag=True, help="Check everything and print the result, but store nothing.")
+@click.option("--dry-run", is_flag=True, help="Check and report only.")
 @click.option(
     "--from-nango",
     is_flag=True,
-    help="SOURCE is a file or folder with responses of the Nango server to GET /connections/<id>.",
+    help="SOURCE is a file or folder with responses of a Nango server to GET /connections/<id>.",
 )
 @click.option(
     "--map",
@@ -118,8 +118,8 @@ def import_(
 ) -> None:
     """Import the connections of an export or of a Nango server.
 
-    Everything is checked first; if there is any problem, nothing is stored. Connections that are already
-    stored unchanged are skipped, so an interrupted import can be repeated with the same command.
+    If there is any problem, nothing is stored. An interrupted import can be repeated with the same
+    command.
 
     \b
     Example:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "--keep",
     metavar="FOLDER",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keep the database, its key and the log records in this new folder.",
+    help="Keep database, key and log in this new folder.",
 )
 @click.option(
     "--calls", type=click.IntRange(4, 2000), default=200, show_default=True, help="Number of calls."
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 def demo(keep: Path | None, calls: int, seed: int, as_json: bool) -> None:
     """Make 200 calls through injected failures, and show the result.
 
-    Starts sandboxes of two Klaviyo APIs on 127.0.0.1 and registers two users in an encrypted database in a
-    temporary folder. The calls are paced to the rate limits of the blueprints and meet 429s, timeouts, resets
-    and 503s. The demo takes less than 30 seconds, needs no network, and removes its files.
+    Registers two users of two Klaviyo APIs, which are sandboxes on 127.0.0.1. The calls keep the rate
+    limits and meet 429s, timeouts, resets and 503s. The demo takes less than 30 seconds and removes its
+    files.
 
-    The exit code is 0 only if every call had the expected outcome and no request was carried out twice.
+    The exit code is 0 if every call had the expected outcome and no request was carried out twice.
 
     \b
     Example:

@@ -12,6 +12,7 @@ from nango_py.connections.connection import ACTIVE, NEEDS_CHOICE, NEEDS_REAUTH
 from nango_py.connections.owners import has_died
 from nango_py.connections.rows import Row, to_microseconds
 from nango_py.connections.validation import to_json
+from nango_py.database.base import SERVER_MICROSECONDS
 from nango_py.secret import conceal
 
 if TYPE_CHECKING:
@@ -31,10 +32,7 @@ WHERE nango_leases.owner = excluded.owner OR nango_leases.ends_at <= :now
   OR nango_leases.ends_at > :now + :longest
 RETURNING owner
 """
-# The server's own clock, so that the clocks of the machines need not agree.
-ACQUIRE_BY_SERVER_TIME = ACQUIRE.replace(
-    ":now", "cast(extract(epoch from clock_timestamp()) * 1000000 AS bigint)"
-)
+ACQUIRE_BY_SERVER_TIME = ACQUIRE.replace(":now", SERVER_MICROSECONDS)
 OWNER = "SELECT owner FROM nango_leases WHERE uuid = :uuid"
 RELEASE = "DELETE FROM nango_leases WHERE uuid = :uuid AND owner = :owner"
 UPDATE_WITH_LEASE = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from pathlib import Path
@@ -17,9 +18,7 @@ def new_owner() -> str:
     The name has the boot and the process namespace, because numbers of processes are used again after a
     reboot and in other containers, and the start of the process, because they are used again at all.
     """
-    pid = os.getpid()
-    machine, start = _machine(), _start_of(pid)
-    return f"{uuid.uuid4().hex} {machine} {pid} {start}" if machine and start else uuid.uuid4().hex
+    return f"{uuid.uuid4().hex}{_process(os.getpid())}"
 
 
 def has_died(owner: str) -> bool:
@@ -32,6 +31,13 @@ def has_died(owner: str) -> bool:
     return start != parts[3] and (start is not None or not _exists(pid))
 
 
+@functools.cache
+def _process(pid: int) -> str:
+    """The part of names that says which process it is; "" if that is unknown."""
+    machine, start = _machine(), _start_of(pid)
+    return f" {machine} {pid} {start}" if machine and start else ""
+
+
 def _machine() -> str:
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
@@ -39,6 +45,10 @@ def _machine() -> str:
     except OSError:
         return ""
     return f"{boot}/{namespace}"
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.cache_clear)  # numbers of processes are used again
 
 
 def _exists(pid: int) -> bool:

@@ -27,6 +27,10 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 Parameters: TypeAlias = Mapping[str, object]
 
 
+SERVER_MICROSECONDS = "cast(extract(epoch from clock_timestamp()) * 1000000 AS bigint)"
+"""The server's own clock in SQL, so that the clocks of the machines need not agree."""
+
+
 class Run(Protocol):
     """Runs one statement inside a transaction and returns its rows."""
 

@@ -10,19 +10,20 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nango_py.connections.owners import new_owner
+from nango_py.connections.owners import has_died, new_owner
 from nango_py.errors import StorageError
 from nango_py.forks import forget_in_children
 from nango_py.jobs.job import slot_lanes
 from nango_py.jobs.store import LOGGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
+    from nango_py.clock import Clock
     from nango_py.database.base import Run
     from nango_py.jobs.runner import Enqueue, Result, Runner
     from nango_py.jobs.schedules import Schedules
-    from nango_py.jobs.store import Finished, JobRow
+    from nango_py.jobs.store import Claimed, Finished, JobLease, JobRow, JobStore
     from nango_py.jobs.work import Work
 
 LEASE_SECONDS = 90.0
@@ -37,31 +38,67 @@ POLL_SECONDS = 1.0
 DAY = 86_400 * 1_000_000
 
 
+class LostJobs:
+    """Puts the jobs of workers that died back.
+
+    A worker that lives extends its leases. Whether it still does is seen by this process's monotonic clock:
+    all others are set, and jump when a machine was suspended. Only leases that had ended before this process
+    first looked are judged by the time.
+
+    Args:
+        store: the jobs.
+        clock: of this process.
+    """
+
+    def __init__(self, store: JobStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._seen: dict[JobLease, float] | None = None
+
+    def put_back(self, own: Collection[str]) -> int:
+        """Put them back. Returns how many.
+
+        Args:
+            own: owners of jobs that run in this process.
+        """
+        now, earlier = self._clock.monotonic(), self._seen
+        leases = self._store.leases()
+        self._seen = seen = {lease: (earlier or {}).get(lease, now) for lease in leases}
+        silent = {lease for lease, since in seen.items() if now - since >= LEASE_SECONDS}
+        if earlier is None:
+            silent |= {lease for lease, has_ended in leases.items() if has_ended}
+        lost = [
+            lease for lease in leases if lease.owner not in own and (lease in silent or has_died(lease.owner))
+        ]
+        return sum(map(self._store.put_back, lost))
+
+
 class Upkeep:
     """What a worker does beside its jobs. Each part is done when it is due.
 
     Args:
         work: its store and clock.
         schedules: whose ticks create jobs.
-        owner: the name of the worker in rows.
+        owners: of the jobs that run in this process.
     """
 
-    def __init__(self, work: Work, schedules: Schedules, owner: str) -> None:
+    def __init__(self, work: Work, schedules: Schedules, owners: Collection[str]) -> None:
         self._work = work
         self._schedules = schedules
-        self._owner = owner
+        self._owners = owners
+        self._lost = LostJobs(work.store, work.clock)
         self._next: dict[str, float] = {}
 
     def run(self, runner: Runner, wake: Callable[[], None]) -> None:
         """Do what is due, and wake the threads if jobs were put back."""
         store, clock = self._work.store, self._work.clock
         if self._is_due("rescue", RESCUE_SECONDS):
-            lost = store.rescue(self._owner)
+            lost = self._lost.put_back(self._owners)
             if lost:
                 LOGGER.warning("%d jobs of workers that died were put back", lost)
                 wake()
         if self._is_due("extend", EXTEND_SECONDS):
-            store.extend(self._owner, LEASE_SECONDS)
+            store.extend(tuple(self._owners), LEASE_SECONDS)
         if self._is_due("tick", TICK_SECONDS):
             self._schedules.tick(runner)
         if self._is_due("delete", DELETE_SECONDS):
@@ -92,9 +129,9 @@ class LocalRunner(ABC):
         forget_in_children(self)
 
     def forget_inherited(self) -> None:
-        """See `Forkable`: a child has no threads yet, and another name."""
-        self.owner = new_owner()
-        self.upkeep = Upkeep(self.work, self.schedules, self.owner)
+        """See `Forkable`: a child has no threads yet, and runs no jobs."""
+        self._owners: set[str] = set()
+        self.upkeep = Upkeep(self.work, self.schedules, self._owners)
         # Ends of attempts that the database did not take: other workers leave the jobs of this process alone.
         self._unstored: list[Finished] = []
 
@@ -137,7 +174,7 @@ class LocalRunner(ABC):
         try:
             while unstored:
                 self.work.store.finish(unstored[-1])
-                unstored.pop()
+                self._forget(unstored.pop())
         finally:
             self._unstored += unstored
         self.upkeep.run(self, self.wake)
@@ -150,14 +187,37 @@ class LocalRunner(ABC):
         with self._extend_leases():
             try:
                 while True:
-                    _, claimed = self.work.store.exchange(finished, self.owner, lanes, LEASE_SECONDS)
+                    claimed = self._exchange(finished, lanes)
                     finished = None
                     if claimed is None:
                         return count
-                    finished, count = self.work.run(claimed), count + 1
+                    finished, count = self._run(claimed), count + 1
             finally:
                 if finished is not None:
                     self._unstored.append(finished)
+
+    def _exchange(self, finished: Finished | None, lanes: tuple[str, ...]) -> Claimed | None:
+        """Store the end of one job and start another one, under a new name.
+
+        If the reply of the database is lost, the job may have been started though no thread runs it. Then
+        nothing extends its lease.
+        """
+        _, claimed = self.work.store.exchange(finished, new_owner(), lanes, LEASE_SECONDS)
+        self._forget(finished)
+        return claimed
+
+    def _run(self, claimed: Claimed) -> Finished:
+        """Run a job, whose lease is extended until its end is stored."""
+        self._owners.add(claimed.row.owner)
+        try:
+            return self.work.run(claimed)
+        except BaseException:
+            self._owners.discard(claimed.row.owner)
+            raise
+
+    def _forget(self, finished: Finished | None) -> None:
+        if finished is not None:
+            self._owners.discard(finished.claimed.row.owner)
 
     @contextmanager
     def _extend_leases(self) -> Iterator[None]:
@@ -167,7 +227,7 @@ class LocalRunner(ABC):
         def extend() -> None:
             while not has_ended.wait(EXTEND_SECONDS):
                 with suppress(StorageError):  # again in a moment
-                    self.work.store.extend(self.owner, LEASE_SECONDS)
+                    self.work.store.extend(tuple(self._owners), LEASE_SECONDS)
 
         thread = threading.Thread(target=extend, name="nango-jobs-leases", daemon=True)
         thread.start()
@@ -279,15 +339,15 @@ class ThreadRunner(LocalRunner):
 
     def _work_slot(self, lanes: tuple[str, ...]) -> None:
         finished: Finished | None = None
-        store = self.work.store
         while True:
             seen = self._changes
             try:
                 if self.work.is_stopping:
                     if finished is not None:
-                        store.finish(finished)
+                        self.work.store.finish(finished)
+                        self._forget(finished)
                     return self.wake()
-                last, (_, claimed) = finished, store.exchange(finished, self.owner, lanes, LEASE_SECONDS)
+                last, claimed = finished, self._exchange(finished, lanes)
                 finished = None
             except StorageError as error:
                 LOGGER.warning("the jobs could not be read or written, and will be again: %s", error)
@@ -300,7 +360,7 @@ class ThreadRunner(LocalRunner):
             elif self._is_stopping():  # it was claimed at the same moment
                 finished = self.work.give_back(claimed)
             else:
-                finished = self.work.run(claimed)
+                finished = self._run(claimed)
 
     def _is_stopping(self) -> bool:
         return self.work.is_stopping

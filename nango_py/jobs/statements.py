@@ -61,8 +61,8 @@ WHERE {_STILL_WAITS} AND id IN (
 {_IN_ORDER} 1 FOR UPDATE SKIP LOCKED
 """  # noqa: S608
 _START = """
-UPDATE nango_jobs SET status = 'running', attempts = attempts + 1, owner = :owner, ends_at = :ends_at,
-  changed_at = :now, is_held = 0
+UPDATE nango_jobs SET status = 'running', attempts = attempts + 1, owner = :owner,
+  ends_at = :lease_now + :length, changed_at = :now, is_held = 0
 """
 CLAIM = f"{_START} WHERE id = ({_NEXT}) RETURNING {COLUMNS}"
 CLAIM_OF_LOCKS = f"{_START} WHERE id = ({_NEXT_OF_LOCKS}) RETURNING {COLUMNS}"
@@ -88,8 +88,10 @@ UPDATE nango_jobs SET
 """  # noqa: S608
 SAVE = f"UPDATE nango_jobs SET key_id = :key_id, payload = :payload, state = :state {_OURS} RETURNING id"  # noqa: S608
 IS_CANCELLED = f"SELECT is_cancelled FROM nango_jobs {_OURS}"  # noqa: S608
-EXTEND = "UPDATE nango_jobs SET ends_at = :ends_at WHERE owner = :owner AND status = 'running'"
-RUNNING = "SELECT id, owner, ends_at FROM nango_jobs WHERE status = 'running'"
+EXTEND = """
+UPDATE nango_jobs SET ends_at = :lease_now + :length WHERE owner = :owner AND status = 'running'
+"""
+RUNNING = "SELECT id, owner, ends_at, ends_at <= :lease_now FROM nango_jobs WHERE status = 'running'"
 PUT_BACK = """
 UPDATE nango_jobs SET status = :new_status, owner = '', ends_at = 0, changed_at = :now, run_at = :now
 WHERE id = :id AND status = 'running' AND owner = :owner RETURNING id

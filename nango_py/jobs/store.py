@@ -9,11 +9,10 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nango_py.connections.owners import has_died
 from nango_py.connections.rows import from_microseconds
 from nango_py.connections.sealed_columns import Sealed
 from nango_py.connections.validation import to_json
-from nango_py.database.base import DuplicateRowError
+from nango_py.database.base import SERVER_MICROSECONDS, DuplicateRowError
 from nango_py.errors import StorageError, TamperError, printable
 from nango_py.jobs import statements
 from nango_py.jobs.job import CANCELLED, DEAD, FAILED, WAITING, Job
@@ -65,6 +64,14 @@ class JobRow(NamedTuple):
     def identity(self) -> Sealed:
         """What its sealed columns are bound to."""
         return Sealed(self.id, self.handler, self.integration, self.user_id)
+
+
+class JobLease(NamedTuple):
+    """The lease of a running job, as it was read: each sign of life of its owner changes `ends_at`."""
+
+    id: str
+    owner: str
+    ends_at: int
 
 
 @record
@@ -204,28 +211,25 @@ class JobStore:
         return is_stored if finished is None else self.finish(finished), None
 
     def _claim(self, run: Run, owner: str, lanes: tuple[str, ...], seconds: float) -> JobRow | None:
-        now = self.now()
-        parameters = {"owner": owner, "now": now, "ends_at": now + int(seconds * 1_000_000)}
+        parameters = {"owner": owner, "now": self.now(), **self._lease(seconds)}
         for lane in lanes:
             in_lane = {**parameters, "lane": lane}
-            rows = run(statements.CLAIM, in_lane)
+            rows = run(self._timed(statements.CLAIM), in_lane)
             if not rows and run(statements.HAS_MORE_DUE, in_lane):
-                rows = run(statements.CLAIM_OF_LOCKS, in_lane)
+                rows = run(self._timed(statements.CLAIM_OF_LOCKS), in_lane)
             if rows:
                 return JobRow._make(rows[0])
         return None
 
     def start(self, job_id: str, turn: int, owner: str, lease_seconds: float) -> Claimed | None:
         """Start a job that Procrastinate has chosen; None if it has ended, or was enqueued again since."""
-        now = self.now()
         parameters = {
-            "id": job_id, "turn": turn, "owner": owner, "now": now,
-            "ends_at": now + int(lease_seconds * 1_000_000),
+            "id": job_id, "turn": turn, "owner": owner, "now": self.now(), **self._lease(lease_seconds),
         }  # fmt: skip
 
         def work(run: Run) -> Rows:
             run(statements.WITHOUT_FSYNC)
-            return run(statements.START, parameters)
+            return run(self._timed(statements.START), parameters)
 
         rows = self.database.write(work)
         return self._open_started(JobRow._make(rows[0])) if rows else None
@@ -356,33 +360,39 @@ class JobStore:
         times = [row[0] for each in parameters for row in self.database.read(statements.NEXT_DUE, each)]
         return min((time for time in times if time is not None), default=None)
 
-    def extend(self, owner: str, seconds: float) -> None:
-        """Show that the owner is alive: its running jobs stay its own for this long."""
-        ends_at = self.now() + int(seconds * 1_000_000)
-        self.database.write(lambda run: run(statements.EXTEND, {"owner": owner, "ends_at": ends_at}))
+    def _lease(self, seconds: float) -> dict[str, int]:
+        return {"lease_now": self.now(), "length": int(seconds * 1_000_000)}
 
-    def rescue(self, own: str = "") -> int:
-        """Put back the jobs of workers that died; those without attempts left are dead. Returns how many.
+    def _timed(self, sql: str) -> str:
+        """A statement about leases, by the clock that all workers share."""
+        return sql.replace(":lease_now", SERVER_MICROSECONDS) if self.database.is_shared else sql
 
-        Args:
-            own: the caller's name. Its jobs run, also when the clock was set forward and no lease holds.
-        """
-        now = self.now()
-        lost = [
-            (job_id, owner)
-            for job_id, owner, ends_at in self.database.read(statements.RUNNING, {})
-            if owner != own and (ends_at <= now or has_died(owner))
-        ]
-        return sum(self._rescue(job_id, owner) for job_id, owner in lost)
+    def extend(self, owners: Iterable[str], seconds: float) -> None:
+        """Show that the owners are alive: their running jobs stay their own for this long."""
+        owners, sql, lease = tuple(owners), self._timed(statements.EXTEND), self._lease(seconds)
 
-    def _rescue(self, job_id: str, owner: str) -> bool:
+        def work(run: Run) -> None:
+            for owner in owners:
+                run(sql, {"owner": owner, **lease})
+
+        if owners:
+            self.database.write(work)
+
+    def leases(self) -> dict[JobLease, bool]:
+        """The leases of running jobs, and whether each has ended by the clock that all workers share."""
+        rows = self.database.read(self._timed(statements.RUNNING), self._lease(0.0))
+        return {JobLease(*row[:3]): bool(row[3]) for row in rows}
+
+    def put_back(self, lost: JobLease) -> bool:
+        """Put back a job whose worker died; one without attempts left is dead. False if it shows life."""
+
         def work(run: Run) -> bool:
-            rows = run(statements.BY_ID_FOR_UPDATE, {"id": job_id})
-            if not rows:
+            rows = run(statements.BY_ID_FOR_UPDATE, {"id": lost.id})
+            row = JobRow._make(rows[0]) if rows else None
+            if row is None or row.ends_at != lost.ends_at:
                 return False
-            row = JobRow._make(rows[0])
             status = status_after_loss(row)
-            changes = {"id": job_id, "owner": owner, "new_status": status, "now": self.now()}
+            changes = {"id": lost.id, "owner": lost.owner, "new_status": status, "now": self.now()}
             return bool(run(statements.PUT_BACK, changes))
 
         return self.database.write(work)

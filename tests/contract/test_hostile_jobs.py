@@ -252,17 +252,52 @@ def test_a_job_may_delete_its_own_connection(nango: Nango) -> None:
         nango.executor("shop", "ann")
 
 
-def test_a_clock_that_is_set_forward_takes_no_job_from_its_own_worker(jobs: Jobs, clock: ManualClock) -> None:
-    """A worker knows that its jobs run; those of another worker without a lease are put back."""
-    store = jobs.work.store
-    _, claimed = store.exchange(None, "worker", ALL, local.LEASE_SECONDS)
-    assert claimed is None
+@pytest.mark.parametrize("jump", [86_400, -86_400])
+def test_a_clock_that_jumps_takes_no_job_from_a_worker(jobs: Jobs, clock: ManualClock, jump: float) -> None:
+    """Nor does a machine that was suspended; a worker that is silent for the length of a lease is lost."""
+    store, lost_jobs = jobs.work.store, local.LostJobs(jobs.work.store, clock)
     put(jobs)
-    _, claimed = store.exchange(None, "worker", ALL, local.LEASE_SECONDS)
-    clock.advance(86_400)
-    assert claimed is not None
-    assert store.rescue("worker") == 0
-    assert store.rescue("another") == 1
+    assert lost_jobs.put_back(()) == 0
+    assert store.exchange(None, "worker", ALL, local.LEASE_SECONDS)[1] is not None
+    assert lost_jobs.put_back(()) == 0
+    clock.set_now(clock.now() + jump)
+    clock.advance(local.LEASE_SECONDS - 1)
+    assert lost_jobs.put_back(()) == 0
+    clock.advance(1)
+    assert [lost_jobs.put_back(own) for own in (("worker",), ())] == [0, 1]
+
+
+def test_clocks_of_machines_may_differ(jobs: Jobs, clock: ManualClock, database_url: str) -> None:
+    """A worker that starts with a wrong clock takes no job over; SQLite is used on one machine only."""
+    put(jobs)
+    assert jobs.work.store.exchange(None, "worker", ALL, local.LEASE_SECONDS)[1] is not None
+    clock.set_now(clock.now() + 86_400)
+    is_shared = database_url.startswith("postgresql")
+    assert local.LostJobs(jobs.work.store, clock).put_back(()) == (0 if is_shared else 1)
+
+
+def test_a_job_whose_start_was_not_reported_runs_after_its_lease(
+    jobs: Jobs, nango: Nango, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reply to a COMMIT may be lost: no thread knows of the job, and its worker does not keep it."""
+    write: Any = nango.store.write
+
+    def lose_reply(work: Any) -> Any:
+        result = write(work)
+        if isinstance(result, tuple) and result[1] is not None:
+            monkeypatch.undo()
+            raise StorageError("the connection was lost during COMMIT")
+        return result
+
+    job = put(jobs)
+    monkeypatch.setattr(nango.store, "write", lose_reply)
+    with pytest.raises(StorageError):
+        jobs.run_due()
+    assert (jobs.run_due(), jobs.get(job.id).status) == (0, "running")
+    for _ in range(2):
+        clock.advance(local.LEASE_SECONDS)
+        jobs.run_due()
+    assert (jobs.get(job.id).status, jobs.get(job.id).attempts) == ("done", 2)
 
 
 def test_an_end_that_could_not_be_stored_is_stored_later(jobs: Jobs, nango: Nango) -> None:
@@ -297,19 +332,22 @@ def test_run_due_keeps_the_lease_of_a_long_job(
     store, extended = jobs.work.store, threading.Event()
     extend = store.extend
 
-    def note(owner: str, seconds: float) -> None:
+    def note(owners: Any, seconds: float) -> None:
         is_later = clock.now() > began + local.LEASE_SECONDS
-        extend(owner, seconds)
+        extend(owners, seconds)
         if is_later:
             extended.set()
 
     monkeypatch.setattr(store, "extend", note)
     rescued: list[int] = []
 
+    another = local.LostJobs(store, clock)
+
     def handler(_: HandlerContext) -> None:
+        another.put_back(())
         clock.advance(10 * local.LEASE_SECONDS)
         extended.wait(20)
-        rescued.append(store.rescue("another process"))
+        rescued.append(another.put_back(()))
 
     began = clock.now()
     jobs.register("long", handler)

@@ -10,7 +10,7 @@ from nango_py import CredentialsError, JobNotFound, RateLimited, TamperError, Tr
 from nango_py.connections.keys import generate_key
 from nango_py.database.opening import open_database
 from nango_py.jobs.context import HandlerContext, JobCancelled, RetryAt
-from nango_py.jobs.local import LEASE_SECONDS
+from nango_py.jobs.local import LEASE_SECONDS, LostJobs
 from nango_py.secret import Secret
 from tests.support.job_product import KEY, SECRET, open_product, register_users
 
@@ -290,25 +290,33 @@ def test_a_job_that_was_cancelled_while_it_ran_does_not_wait(jobs: Jobs, error: 
     assert [jobs.get(one.id).status for one in (job, other)] == ["cancelled", "done"]
 
 
-def test_the_jobs_of_a_dead_worker_run_again(jobs: Jobs, clock: ManualClock) -> None:
+def expire(nango: Nango) -> None:
+    """Let all leases have ended a second ago, by the clock that workers share."""
+    nango.store.write(lambda run: run("UPDATE nango_jobs SET ends_at = ends_at - 91000000"))
+
+
+def test_the_jobs_of_a_dead_worker_run_again(nango: Nango, jobs: Jobs, clock: ManualClock) -> None:
     """After its lease; what it reports late is refused, and a job that kills each worker is dead."""
     job = put(jobs, max_attempts=2)
     lost = claim(jobs, "first")
     assert lost is not None
     store = store_of(jobs)
-    assert store.rescue() == 0
-    store.extend("first", LEASE_SECONDS * 2)
-    clock.advance(LEASE_SECONDS + 1)
-    assert store.rescue() == 0
-    clock.advance(LEASE_SECONDS)
-    assert store.rescue() == 1
+    lost_jobs = LostJobs(store, clock)
+    assert lost_jobs.put_back(()) == 0
+    clock.advance(LEASE_SECONDS - 1)
+    store.extend(["first"], LEASE_SECONDS)
+    assert lost_jobs.put_back(()) == 0
+    clock.advance(LEASE_SECONDS - 1)
+    assert lost_jobs.put_back(()) == 0
+    clock.advance(1)
+    assert lost_jobs.put_back(()) == 1
     assert claim(jobs, "second") is not None
     late = jobs.work.run(lost)
     assert not store.finish(late)
     with pytest.raises(JobCancelled):
         jobs.work._context(lost).checkpoint(1)
-    clock.advance(LEASE_SECONDS + 1)
-    assert store.rescue() == 1
+    expire(nango)
+    assert LostJobs(store, clock).put_back(()) == 1
     dead = jobs.get(job.id)
     assert (dead.status, dead.attempts) == ("dead", 2)
     assert "died in each of 2 attempts" in dead.error

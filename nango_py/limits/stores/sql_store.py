@@ -10,6 +10,7 @@ import math
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+from nango_py.database.base import SERVER_MICROSECONDS
 from nango_py.forks import forget_in_children
 from nango_py.limits.limit_types import Granted, Refused
 from nango_py.limits.stores.sql_rows import SqlRows, Ticket
@@ -221,7 +222,7 @@ class SqlLimits:
 
     def _microseconds(self, run: Run) -> int:
         if self._is_server:
-            return int(run("SELECT cast(extract(epoch from clock_timestamp()) * 1000000 AS bigint)")[0][0])
+            return int(run(f"SELECT {SERVER_MICROSECONDS}")[0][0])
         return int(self._clock.monotonic() * 1e6)
 
     def _unix_microseconds(self, run: Run) -> int:

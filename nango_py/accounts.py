@@ -156,8 +156,8 @@ class Accounts:
         choices: Mapping[str, Mapping[str, str]] | None = None,
     ) -> ConnectSession:
         """A link with which one user's browser may connect accounts."""
+        from nango_py.argument_types import check_type
         from nango_py.connections.connect_sessions import new_connect_session
-        from nango_py.connections.validation import check_type
         from nango_py.protocols.after_login import check_choices
 
         if isinstance(integrations, str):

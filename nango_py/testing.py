@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nango_py.argument_types import check_type
 from nango_py.client import Nango
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.config.yaml.document import load_document
@@ -17,7 +19,6 @@ from nango_py.sandbox.made_up import make_config, make_environment
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
 
     from nango_py.clock import Clock
     from nango_py.connections.connection import PublicView
@@ -59,6 +60,8 @@ class SandboxNango(Nango):
         options: SandboxArguments | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        for name, value in (("environ", environ), ("overrides", overrides), ("options", options)):
+            check_type(name, {} if value is None else value, Mapping, "a mapping")
         is_path = isinstance(integrations, str | Path) or hasattr(integrations, "__fspath__")
         content: Settings = load_document(Path(integrations)).data if is_path else integrations  # type: ignore[arg-type, assignment]
         environ = {**make_environment(content), **(environ or {})}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nango_py.actions.execution import Memory
-from nango_py.connections.validation import check_type
+from nango_py.argument_types import check_type
 from nango_py.engine.patience import with_patience
 from nango_py.errors import ConnectionNotFound, NangoError
 from nango_py.jobs.jobs import Jobs

@@ -14,10 +14,11 @@ import secrets
 import zlib
 from typing import TYPE_CHECKING
 
+from nango_py.argument_types import check_type
 from nango_py.config.urls.hosts import origin_of
 from nango_py.config.values import NOTHING
 from nango_py.connections.rows import from_microseconds
-from nango_py.connections.validation import check_identity, check_type
+from nango_py.connections.validation import check_identity
 from nango_py.errors import ConnectFailed
 from nango_py.record import field, record
 from nango_py.secret import Secret

@@ -36,12 +36,6 @@ def check_identity(integration: str, user_id: str) -> None:
             raise StorageError(f"{name} {reason}; expected text of 1 to {MAX_NAME_BYTES} bytes without NUL")
 
 
-def check_type(name: str, value: object, types: type | tuple[type, ...], expected: str) -> None:
-    """Raise a TypeError that names the type of the argument and what was expected."""
-    if not isinstance(value, types):
-        raise TypeError(f"{name} is of type {type(value).__name__}; expected {expected}")
-
-
 def _check_name(value: str) -> str:
     """What is wrong with the name, or ""."""
     if not value:

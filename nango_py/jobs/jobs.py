@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from nango_py.connections.validation import check_identity, check_type
+from nango_py.argument_types import check_type
+from nango_py.connections.validation import check_identity
 from nango_py.errors import JobNotFound, NangoError, unknown_name
 from nango_py.jobs.job import DEFAULT_LANE, STATUSES, JobSettings, NewJob
 from nango_py.jobs.schedule import check_cron, check_interval

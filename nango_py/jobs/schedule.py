@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from nango_py.connections.validation import check_type
+from nango_py.argument_types import check_type
 from nango_py.errors import printable
 from nango_py.record import record
 

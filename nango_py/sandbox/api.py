@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING, get_args
 from urllib.parse import parse_qsl, unquote
 
+from nango_py.argument_types import check_number, check_type
 from nango_py.clock import SYSTEM_CLOCK
 from nango_py.record import field, record
 from nango_py.sandbox.budgets import CountingMode, LimitSpeed
 from nango_py.sandbox.credentials import Caller, Credentials, path_of
 from nango_py.sandbox.declared import declared_routes, echo
+from nango_py.sandbox.faults import FaultPlan
 from nango_py.sandbox.files import FileHost
 from nango_py.sandbox.ledger import Ledger, Received, is_processed, join_repeated
 from nango_py.sandbox.limit_headers import RateLimitHeaders, RetryAfter
@@ -30,11 +34,11 @@ from nango_py.sandbox.watch.state import respond
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from nango_py.clock import Clock
     from nango_py.json_types import Settings
-    from nango_py.sandbox.faults import Fault, FaultPlan
+    from nango_py.sandbox.faults import Fault
     from nango_py.sandbox.http_socket import Request
     from nango_py.sandbox.routes import Reply
     from nango_py.sandbox.watch.state import WatchedApi
@@ -74,8 +78,32 @@ _WORDS: tuple[tuple[str, object], ...] = (
 )
 
 
-def _check_words(options: SandboxOptions) -> None:
-    """Raise a ValueError for an option that is not one of its words."""
+_TYPES: tuple[tuple[str, tuple[type, ...], str], ...] = (
+    ("faults", (FaultPlan, NoneType), "a FaultPlan"),
+    ("credentials", (Mapping, NoneType), "user id -> credentials"),
+    ("responses", (Mapping,), "(method, path) -> reply"),
+    ("pages", (Mapping, NoneType), "path -> number of pages"),
+    ("strict", (bool,), "True or False"),
+    ("retired", (bool,), "True or False"),
+    ("signatures", (bool,), "True or False"),
+    ("idempotency_header", (str, NoneType), "the name of a header"),
+    ("tokens", (TokenRules,), "TokenRules"),
+)
+
+
+def _check_options(options: SandboxOptions) -> None:
+    """Raise a TypeError or ValueError that names the first option with an invalid value."""
+    for name, types, expected in _TYPES:
+        check_type(name, getattr(options, name), types, expected)
+    for user, credentials in (options.credentials or {}).items():
+        check_type(f"credentials[{user!r}]", credentials, Mapping, "credentials by name")
+    for key in options.responses:
+        check_type("a key of responses", key if len(key) == 2 else None, tuple, "(method, path)")  # noqa: PLR2004
+    for path, number in (options.pages or {}).items():
+        check_number(f"pages[{path!r}]", number, is_whole=True)
+    check_number("accounts", options.accounts, is_whole=True)
+    if not hasattr(options.clock, "monotonic"):
+        raise TypeError(f"clock is of type {type(options.clock).__name__}; expected a Clock")
     for name, words in _WORDS:
         given = getattr(options, name)
         if given not in get_args(words):
@@ -94,7 +122,7 @@ class SimulatedApi:
     """
 
     def __init__(self, settings: Settings, options: SandboxOptions) -> None:
-        _check_words(options)
+        _check_options(options)
         self.options = options
         self.clock = options.clock
         if options.retired and not _has_retired(settings, self.clock.now()):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
+from nango_py.argument_types import check_number, check_type
 from nango_py.record import record, replaced
 from nango_py.sandbox.responses import SandboxResponse, check_status
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 KINDS = frozenset({"status", "delay", "timeout", "reset_before", "reset_after", "truncate", "drip"})
 _TOO_MANY_REQUESTS = 429
@@ -47,6 +46,10 @@ class Fault:
             raise ValueError(f"unknown fault {self.kind!r}; use an HTTP status or one of: {known}")
         if self.kind == "status" and self.response is None:
             check_status(self.status)
+        check_number("seconds", self.seconds)
+        check_number("bytes_at_once", self.bytes_at_once, 1, is_whole=True)
+        if self.retry_after is not None:
+            check_number("retry_after", self.retry_after)
 
     @property
     def label(self) -> str:
@@ -95,8 +98,19 @@ class FaultPlan:
         retry_after: float = 1.0,
         endpoints: Iterable[str] = (),
     ) -> None:
-        if sum(rates.values()) > 1 + 1e-9 or any(rate < 0 for rate in rates.values()):
-            raise ValueError("the shares of a fault plan must be at least 0 each and at most 1 together")
+        check_type("rates", rates, Mapping, "fault -> share of requests")
+        for name, rate in rates.items():
+            check_number(f"the share of {name}", rate)
+        if sum(rates.values()) > 1 + 1e-9:
+            raise ValueError("the shares of a fault plan must be at most 1 together")
+        check_number("limit", 0 if limit is None else limit, is_whole=True)
+        check_number("retry_after", retry_after)
+        shortest, longest = delay_seconds
+        check_number("delay_seconds", shortest)
+        check_number("delay_seconds", longest, shortest)
+        check_type(
+            "endpoints", None if isinstance(endpoints, str) else endpoints, Iterable, "a list of paths"
+        )
         self._lock = threading.Lock()
         self._seed = seed
         self._random = random.Random(seed)  # noqa: S311 - faults must be repeatable
@@ -122,6 +136,8 @@ class FaultPlan:
                 Logins and tokens have faults only here, as `_sandbox/token`, `_sandbox/refresh` and the like.
         """
         plan = cls(0, {})
+        for name, given in (("entries", entries), *(by_path or {}).items()):
+            check_type(name, None if isinstance(given, str) else given, Iterable, "a list of faults")
         plan.add(*entries)
         for path, entries_of_path in (by_path or {}).items():
             plan.add(*entries_of_path, path=path)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
+from nango_py.argument_types import check_type
 from nango_py.record import field, record, replaced
 from nango_py.sandbox.budgets import path_pattern
 from nango_py.sandbox.responses import FIRST_ERROR, ApiResponses, SandboxResponse
@@ -101,6 +102,9 @@ class Route:
         body: JsonValue = None,
     ) -> Route:
         """The route of a method, "*" for all, and a path."""
+        check_type("method", method, str, "text")
+        check_type("path", path, str, "text")
+        check_type("params", {} if params is None else params, Mapping, "query parameters by name")
         texts = {name: param_text(value) for name, value in (params or {}).items()}
         return cls(method.upper(), path.strip("/"), texts, respond, path_pattern(path), body)
 

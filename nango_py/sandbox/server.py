@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from nango_py.argument_types import check_number, check_type
 from nango_py.sandbox.api import SandboxOptions, SimulatedApi
 from nango_py.sandbox.http_socket import Connection
 from nango_py.sandbox.lists import make_list
 from nango_py.sandbox.logins.endpoints import PREFIX
-from nango_py.sandbox.responses import SandboxResponse
+from nango_py.sandbox.responses import SandboxResponse, check_status
 from nango_py.sandbox.routes import Replies, Route
 from nango_py.secret import reveal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from types import TracebackType
     from typing import TypedDict, Unpack
 
@@ -89,10 +91,15 @@ class Sandbox:
         clock: the time of windows, tokens and dates.
 
     Raises:
+        TypeError: an argument is of another type.
         ValueError: the settings are invalid, or an option does not fit them.
     """
 
     def __init__(self, settings: Settings, *, port: int = 0, **options: Unpack[SandboxArguments]) -> None:
+        check_type("settings", settings, Mapping, "the settings of an integration")
+        if not (settings.get("requests") or {}).get("base_url"):
+            raise ValueError("the settings have no requests.base_url")
+        check_number("port", port, is_whole=True)
         self.api = SimulatedApi(settings, SandboxOptions(**options))
         self._port = port
         self._thread: threading.Thread | None = None
@@ -168,6 +175,7 @@ class Sandbox:
 
     def accept(self, user: str, credentials: Mapping[str, object]) -> None:
         """Set or replace the credentials of a user."""
+        check_type("credentials", credentials, Mapping, "credentials by name")
         self.api.credentials.accept(user, credentials)
         self.api.logins.accept(user, reveal(credentials))
 
@@ -230,6 +238,8 @@ class Sandbox:
             headers: of the response.
             params: query parameters that the request must have.
         """
+        check_type("text", text, str, "text")
+        check_type("headers", {} if headers is None else headers, Mapping, "headers by name")
         if not replies:
             fields = dict(headers or {})
             if json is not None and "content-type" not in map(str.lower, fields):
@@ -274,8 +284,17 @@ class Sandbox:
             seed: other seeds give other records.
 
         Raises:
-            ValueError: the sandbox cannot serve the blueprint's `pagination`, or not make such records.
+            TypeError: an argument is of another type.
+            ValueError: a number is negative, or the sandbox cannot serve the blueprint's `pagination`, or
+                not make such records.
         """
+        check_type("path", path, str, "text")
+        check_type("method", method, str, "text")
+        is_list = isinstance(records, Sequence) and not isinstance(records, str | bytes)
+        check_number("records", 0 if is_list else records, is_whole=True)
+        check_number("page_size", page_size, is_whole=True)
+        if schema is not None:
+            check_type("schema", schema, Mapping, "a JSON Schema")
         served, made = make_list(
             self.api.settings, path, records,
             responses=self.api.responses, method=method, page_size=page_size, schema=schema, seed=seed,
@@ -297,6 +316,8 @@ class Sandbox:
             content_type: of the file.
             status: of the redirect.
         """
+        check_type("content", content, (bytes, bytearray), "bytes")
+        check_status(status)
         files = self.api.files
 
         def redirect(request: SandboxRequest) -> SandboxResponse:

@@ -8,6 +8,7 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, Protocol
 
+from nango_py.argument_types import check_number
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class TokenRules:
     rotates: bool = True
     grace_seconds: float = 0.0
     refresh_lifetime_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("lifetime_seconds", "grace_seconds", "refresh_lifetime_seconds"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name))
 
 
 @record

@@ -63,6 +63,11 @@ def to_json(value: object, name: str) -> Secret:
     """
     if not isinstance(value, Mapping):
         raise StorageError(f"{name} cannot be stored: expected a mapping, got {type(value).__name__}")
+    return value_to_json(value, name)
+
+
+def value_to_json(value: object, name: str) -> Secret:
+    """Any JSON value as text; raises as `to_json`."""
     error = _find_error(value, name, MAX_DEPTH)
     if error:
         raise StorageError(f"{error}; expected text, finite numbers, true, false, null, lists and mappings")

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nango_py.connections.rows import from_microseconds
 from nango_py.connections.sealed_columns import Sealed
-from nango_py.connections.validation import to_json
 from nango_py.errors import TamperError, printable
 from nango_py.jobs import statements
 from nango_py.jobs.job import NewJob
 from nango_py.jobs.schedule import Rule
-from nango_py.jobs.store import LOGGER
+from nango_py.jobs.store import LOGGER, result_of
 from nango_py.record import record
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class Schedules:
         """
         database, now = self._store.database, self._store.now()
         connection = self._store.connection_of(*identity)
-        text = to_json({"payload": payload, "connection": connection}, "payload").reveal()
+        text = json.dumps({"payload": result_of(payload, "payload"), "connection": connection})
         row = ScheduleRow(
             os.urandom(12).hex(), handler, *identity, name, rule.text, rule.time_zone, lane,
             rule.next_tick(now, now), now, "", b"",

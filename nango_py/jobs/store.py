@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nango_py.connections.rows import from_microseconds
 from nango_py.connections.sealed_columns import Sealed
-from nango_py.connections.validation import to_json
+from nango_py.connections.validation import value_to_json
 from nango_py.database.base import SERVER_MICROSECONDS, DuplicateRowError
 from nango_py.errors import StorageError, TamperError, printable
 from nango_py.jobs import statements
@@ -163,8 +163,9 @@ class JobStore:
         return JobRow._make(rows[0]), False
 
     def _new_row(self, job: NewJob) -> tuple[JobRow, JsonObject]:
-        content: JsonObject = {"payload": job.payload, "key": job.key, "connection": job.connection}
-        to_json(content, "payload")
+        value_to_json(job.key, "idempotency_key")
+        payload = result_of(job.payload, "payload")
+        content: JsonObject = {"payload": payload, "key": job.key, "connection": job.connection}
         now = self.now()
         run_at = now if job.at is None else max(now, int(job.at * 1_000_000))
         scoped = f"{job.scope}\0{job.key}" if job.scope else job.key
@@ -464,7 +465,7 @@ def result_of(value: object, name: str = "the result") -> JsonValue:
     """
     problem = ""
     try:
-        copied: JsonValue = json.loads(to_json({"result": value}, name).reveal())["result"]
+        copied: JsonValue = json.loads(value_to_json(value, name).reveal())
     except (StorageError, ValueError, RecursionError) as error:  # an integer with thousands of digits
         problem = str(error) if isinstance(error, StorageError) else f"{name} cannot be stored"
     else:

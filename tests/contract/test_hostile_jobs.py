@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from nango_py import ConnectionNotFound, TransportFailed
 from nango_py.errors import JobNotFound, NangoError, StorageError
 from nango_py.jobs import local
 from nango_py.jobs.context import HandlerContext, RetryAt
+from nango_py.secret import Secret
 from tests.support.job_product import SECRET, open_product, register_users
 
 if TYPE_CHECKING:
@@ -204,6 +206,38 @@ def test_what_cannot_be_stored_is_a_storage_error(jobs: Jobs, call: Callable[[Jo
     with pytest.raises(StorageError):
         call(jobs)
     assert (jobs.count(), jobs.schedules()) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("payload", "place"),
+    [
+        ({"x": object()}, "payload.x"),
+        ({"payload": [object()]}, "payload.payload[0]"),
+        ({1: 2}, "payload"),
+        ([float("nan")], "payload[0]"),
+        ("\ud800", "payload"),
+        (object(), "payload"),
+    ],
+)
+def test_error_names_the_place_in_the_payload(jobs: Jobs, payload: Any, place: str) -> None:
+    """Once, for jobs and schedules, results and checkpoints alike."""
+    for call in (lambda: put(jobs, payload=payload), lambda: jobs.every(60, "echo", payload)):
+        with pytest.raises(StorageError) as caught:
+            call()
+        assert str(caught.value).startswith(f"{place} cannot be stored: ")
+    jobs.register("returns", lambda _: payload)
+    job = put(jobs, "returns")
+    jobs.run_due()
+    assert place.replace("payload", "the result", 1) in jobs.get(job.id).error
+
+
+def test_payload_is_stored_as_json(jobs: Jobs) -> None:
+    """Tuples are lists, other mappings are objects, and Secrets are texts, for jobs and schedules."""
+    payload = {"a": (1, Secret("s")), "b": MappingProxyType({"c": None})}
+    job = put(jobs, payload=payload)
+    jobs.every(60, "echo", payload)
+    jobs.run_due()
+    assert jobs.get(job.id).result == {"a": [1, "s"], "b": {"c": None}}
 
 
 @pytest.mark.parametrize("name", ["", "a\0b", "\ud800", "' OR 1=1 --", "x" * 100_000])

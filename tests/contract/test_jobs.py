@@ -460,7 +460,7 @@ def test_a_result_that_is_not_json_fails(jobs: Jobs) -> None:
     job = put(jobs, "odd")
     jobs.run_due()
     assert (jobs.get(job.id).status, jobs.get(job.id).attempts) == ("failed", 1)
-    assert "the result.result.when" in jobs.get(job.id).error
+    assert "the result.when" in jobs.get(job.id).error
 
 
 def test_ended_jobs_are_deleted_after_some_days(jobs: Jobs, clock: ManualClock) -> None:
@@ -493,6 +493,6 @@ def test_wrong_arguments_enqueue_nothing(jobs: Jobs) -> None:
         put(jobs, lane="backgrund")
     with pytest.raises(ValueError, match="255 bytes"):
         put(jobs, idempotency_key="k" * 256)
-    with pytest.raises(Exception, match=r"payload\.payload\.a"):
+    with pytest.raises(Exception, match=r"^payload\.a "):
         put(jobs, payload={"a": {1, 2}})
     assert jobs.count() == {}

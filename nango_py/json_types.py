@@ -47,10 +47,13 @@ def is_text_deeper_than(text: bytes, levels: int) -> bool:
     """Whether lists and objects in a JSON text are nested deeper than this number of levels.
 
     The text is not parsed. A parser that comes close to Python's recursion limit may start the garbage
-    collector there, and what that calls fails.
+    collector there, and what that calls fails. A text in UTF-16 or UTF-32, whose strings are not found here,
+    counts as deeper if it has more brackets than levels.
     """
     if text.count(b"[") + text.count(b"{") <= levels:
         return False
+    if b"\0" in text:
+        return True
     depth = 0
     for found in _STRINGS_AND_BRACKETS.finditer(text):
         start = found[0][:1]

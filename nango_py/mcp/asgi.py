@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import json
 import logging
@@ -13,7 +14,7 @@ from nango_py.errors import NangoError, printable
 from nango_py.json_types import is_text_deeper_than
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
 
     from nango_py.mcp.asgi_types import Message, Receive, Scope, Send
     from nango_py.tools.toolbox import Toolbox
@@ -78,15 +79,26 @@ class ToolServer:
             raise NangoError(f"the tool server does not serve {scope['type']}")
         try:
             toolbox = await self._admit(scope)
-            body = await _read_body(scope, receive)
+            with self._place():
+                body = await _read_body(scope, receive)
+                from nango_py.mcp.sdk import respond
+
+                await respond(scope, _replay(body, receive), send, toolbox, MAX_BODY_BYTES)
         except _RefusedError as refused:
             await _refuse(send, refused)
-            return
-        from nango_py.mcp.sdk import respond
 
+    @contextlib.contextmanager
+    def _place(self) -> Iterator[None]:
+        """A place among the requests that run, from the body on.
+
+        Raises:
+            _RefusedError: there is none.
+        """
+        if self._running >= MAX_RUNNING:
+            raise _RefusedError(503, "too many requests at a time", ((b"retry-after", b"5"),))
         self._running += 1
         try:
-            await respond(scope, _replay(body, receive), send, toolbox, MAX_BODY_BYTES)
+            yield
         finally:
             self._running -= 1
 
@@ -107,8 +119,6 @@ class ToolServer:
             raise _RefusedError(404, "not found")
         if scope["method"] != "POST":
             raise _RefusedError(405, "only POST is served", ((b"allow", b"POST"),))
-        if self._running >= MAX_RUNNING:
-            raise _RefusedError(503, "too many requests at a time", ((b"retry-after", b"5"),))
         toolbox = await self._find_toolbox(headers.get("authorization", ""))
         if toolbox is None:
             raise _RefusedError(

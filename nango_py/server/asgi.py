@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -236,9 +237,18 @@ class _Sender:
             headers.update(cors_headers(Request(self._scope).headers.get("origin", ""), self._address))
 
     def _log(self, status: int) -> None:
-        method, path = printable(self._scope["method"], 10), printable(self._scope["path"])
+        method, path = printable(self._scope["method"], 10), path_for_log(self._scope["path"])
         milliseconds = (time.perf_counter() - self._started_at) * 1000
         LOGGER.info("%s %s %d %d ms", method, path, status, milliseconds)
+
+
+def path_for_log(path: str) -> str:
+    """The path up to a character that no path of ours has.
+
+    A link or a callback whose `#` or `?` a mail program or provider has encoded has its secret in the path.
+    """
+    plain = re.split(r"[^\w./*~-]", path, maxsplit=1, flags=re.ASCII)[0]
+    return printable(plain) if plain == path else f"{printable(plain)}..."
 
 
 def visible_root_path(scope: Scope) -> str:

@@ -146,7 +146,7 @@ async def read_request(request: Request, address: PublicAddress) -> ConnectReque
     """The request with its body.
 
     Raises:
-        Refusal: the body is too large or arrives too slowly.
+        Refusal: the body is too large, incomplete, or arrives too slowly.
     """
     return ConnectRequest(
         method=request.method,
@@ -161,7 +161,7 @@ async def read_request(request: Request, address: PublicAddress) -> ConnectReque
 
 async def _read_body(request: Request) -> bytes:
     length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
+    if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
         raise _too_large()
     body = bytearray()
     with anyio.move_on_after(BODY_SECONDS) as limit:
@@ -171,7 +171,7 @@ async def _read_body(request: Request) -> bytes:
                 if len(body) > MAX_BODY_BYTES:
                     raise _too_large()
         except ClientDisconnect:
-            body.clear()
+            raise Refusal(400, "bad_request", "the body is incomplete") from None
     if limit.cancelled_caught:
         raise Refusal(408, "too_slow", f"the request took longer than {BODY_SECONDS:g} seconds")
     return bytes(body)

@@ -13,10 +13,12 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nango_py.server.asgi import ConnectServer
+from nango_py.server.responses import Refusal, json_refusal
 
 if TYPE_CHECKING:
     import asyncio
 
+    from starlette.types import Receive, Scope, Send
     from uvicorn.server import ServerState
 
     from nango_py.accounts import Accounts
@@ -210,7 +212,25 @@ def make_app_server(app: Any, **more: Any) -> uvicorn.Server:
         "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
         **more,
     }
-    return uvicorn.Server(uvicorn.Config(app, **options))
+    return uvicorn.Server(uvicorn.Config(refuse_two_lengths(app), **options))
+
+
+def refuse_two_lengths(app: Any) -> Any:
+    """The application, without requests that have both Content-Length and Transfer-Encoding.
+
+    A proxy and this server could disagree where such a request ends, and the rest would be another one:
+    request smuggling (RFC 9112 section 6.1). The connection is closed, too.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if {name for name, _ in scope.get("headers", ())} >= {b"content-length", b"transfer-encoding"}:
+            what = "a request has either Content-Length or Transfer-Encoding"
+            refusal = Refusal(400, "bad_request", what, headers={"Connection": "close"})
+            await json_refusal(refusal)(scope, receive, send)
+            return
+        await app(scope, receive, send)
+
+    return serve
 
 
 def open_listener(host: str, port: int) -> socket.socket:

@@ -372,6 +372,8 @@ def test_the_margin_of_a_refresh_may_be_declared(seconds: float | None, before: 
         (b'[[["', True),
         (b'["[[[', False),
         (b'["' + b'\\"' * 200_000, False),
+        ('["\u2200", [[1]]]'.encode("utf-16"), True),
+        ('["\u2200", [1]]'.encode("utf-16"), False),
     ],
 )
 def test_the_depth_of_a_text_is_known_without_parsing_it(text: bytes, is_deeper: bool) -> None:  # noqa: FBT001

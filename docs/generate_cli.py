@@ -69,10 +69,15 @@ def _section(name: str, command: click.Command) -> str:
     ]
     if options:
         parts.append("\n" + "".join(options))
-    if example and (options or not isinstance(command, click.Group)):
+    if (options or not isinstance(command, click.Group)) and _adds_something(example.strip()):
         lines = "\n".join(line.removeprefix("  ") for line in example.rstrip().splitlines())
         parts.append(f"\n```sh\n{lines}\n```\n")
     return "".join(parts)
+
+
+def _adds_something(example: str) -> bool:
+    """Whether an example has more than values for the arguments, which the line above it shows."""
+    return any(each in example for each in ("\n", " -", ">", "$"))
 
 
 def _option(option: click.Option, context: click.Context) -> str:

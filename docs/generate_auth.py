@@ -34,14 +34,19 @@ Users of OAUTH2 and OAUTH1 log in on the [connect page](connect.md) or with `nan
 STORED = """
 Credentials with a token may have what is known of it: `expires_at` (a datetime, ISO 8601 or Unix seconds) or
 `expires_in` (seconds), `scope`, `token_type`, `refresh_token`, `refresh_expires_at`, and `raw`, the token
-endpoint's full response, for `${raw.team.id}`.
+endpoint's full response, for `${raw.team.id}`. An optional token is one already fetched. All modes
+with a `token_url` but OAUTH1 require it.
 """
-TOKEN_FIELDS = set(re.findall(r"`(\w+)`", STORED))
+CLIENT = ("oauth_client_id", "oauth_client_secret")
+TOKEN_FIELDS = set(re.findall(r"`(\w+)`", STORED)) - {"token_url"}
 
 
 def page() -> str:
     """The whole page."""
-    return HEAD.rstrip() + "\n" + STORED + "".join(_section(*each) for each in AUTH_MODES.all().items())
+    modes = AUTH_MODES.all()
+    names = ", ".join(f"`{name}`" for name, mode in modes.items() if set(CLIENT) <= set(mode.variables))
+    client = _wrap(f"Variables of {names} are also `{CLIENT[0]}` and `{CLIENT[1]}`.")
+    return HEAD.rstrip() + "\n" + STORED + "\n" + client + "".join(_section(*each) for each in modes.items())
 
 
 def _section(name: str, mode: Any) -> str:
@@ -54,8 +59,8 @@ def _section(name: str, mode: Any) -> str:
         _wrap(f"{mode.title}. {_prose(mode)}") + "\n",
         _names("Credentials", own, required),
         _names("Not variables", {key: {} for key in own if mode.variables and key not in mode.variables}),
-        _names("Other variables", {key: {} for key in mode.variables if key not in properties}),
-        _names("Required keys", {key: {} for key in mode.required_settings}),
+        _names("Other variables", {key: {} for key in mode.variables if key not in {*properties, *CLIENT}}),
+        _names("Required keys", {key: {} for key in mode.required_settings if key != "token_url"}),
     ]
     if mode.required_app_settings:
         wanted = " and ".join(f"`{key}`" for key in mode.required_app_settings)
@@ -83,7 +88,9 @@ def _name(key: str, schema: dict[str, Any]) -> str:
     """A credential, with its title if the name does not explain it."""
     title = schema.get("title", "")
     text = title[:1].lower() + title[1:] if title[1:2].islower() or title[1:2] == " " else title
-    is_plain = text.lower() in key.replace("_", " ").replace("username", "user name")
+    is_plain = key in {"token", "access_token"} or text.lower() in key.replace("_", " ").replace(
+        "username", "user name"
+    )
     return f"`{key}`" if is_plain else f"`{key}` ({text})"
 
 

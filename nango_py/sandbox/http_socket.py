@@ -6,6 +6,7 @@ Pipelined requests are handled in order.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _HEAD_END = b"\r\n\r\n"
 _MAX_HEAD = 65_536
 _MAX_BODY = 64 * 1024 * 1024
+_MAX_DIGITS = 20
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;|\Z)")
 _NOT_CONNECTED = asyncio.Transport()
 _NO_BODY = frozenset({204, 304})
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
@@ -245,7 +248,7 @@ def read_body(request: Request, buffer: bytearray) -> bytes | None:
     length = request.header("content-length") or "0"
     if not length.isdecimal():
         raise MalformedRequestError(HTTPStatus.BAD_REQUEST)
-    if int(length) > _MAX_BODY:
+    if len(length) > _MAX_DIGITS or int(length) > _MAX_BODY:
         raise MalformedRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     if len(buffer) < int(length):
         return None
@@ -260,10 +263,9 @@ def _read_chunks(buffer: bytearray) -> bytes | None:
         line_end = buffer.find(b"\r\n", at)
         if line_end < 0:
             return None
-        try:
-            size = int(bytes(buffer[at:line_end]).split(b";")[0], 16)
-        except ValueError:
-            raise MalformedRequestError(HTTPStatus.BAD_REQUEST) from None
+        size = _read_chunk_size(bytes(buffer[at:line_end]))
+        if len(body) + size > _MAX_BODY:
+            raise MalformedRequestError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         at = line_end + 2
         if size == 0:
             break
@@ -277,6 +279,13 @@ def _read_chunks(buffer: bytearray) -> bytes | None:
         return None
     del buffer[:end]
     return bytes(body)
+
+
+def _read_chunk_size(line: bytes) -> int:
+    size = _CHUNK_SIZE.match(line)
+    if size is None:
+        raise MalformedRequestError(HTTPStatus.BAD_REQUEST)
+    return int(size[1], 16)
 
 
 def encode_response(request: Request, response: SandboxResponse) -> tuple[bytes, bytes]:

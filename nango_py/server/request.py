@@ -153,10 +153,20 @@ async def read_request(request: Request, address: PublicAddress) -> ConnectReque
         name=request.path_params.get("name", ""),
         address=address,
         headers=request.headers,
-        cookies=request.cookies,
+        cookies=parse_cookies(request.headers),
         query=request.scope["query_string"].decode("latin-1"),
         body=await _read_body(request),
     )
+
+
+def parse_cookies(headers: Headers) -> dict[str, str]:
+    """The cookies by their exact names (RFC 6265 section 4.2).
+
+    Starlette leaves out white space of ISO-8859-1 around a name, so that a page of a sibling domain could
+    set a cookie that counts as one with the prefix `__Host-`, which browsers let only this host set.
+    """
+    parts = (part.strip(" \t") for line in headers.getlist("cookie") for part in line.split(";"))
+    return {name: value for name, _, value in (part.partition("=") for part in parts)}
 
 
 async def _read_body(request: Request) -> bytes:

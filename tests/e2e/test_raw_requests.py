@@ -16,6 +16,7 @@ from nango_py.mcp import asgi
 from nango_py.server.asgi import ConnectServer, path_for_log
 from nango_py.server.uvicorn_server import PunctualProtocol
 from tests.support.connect_product import GOOD_KEY, Product, connect_server, records_of_the_product
+from tests.support.oauth2_login_provider import consent
 from tests.support.tool_product import TOKEN, serving_tools, tool_product
 
 if TYPE_CHECKING:
@@ -128,6 +129,21 @@ def test_incomplete_request_changes_nothing(
     asyncio.run(ConnectServer(product.nango.accounts)(scope, receive, send))
     assert sent[0] == status
     assert bool(product.nango.connections_for_user("user-1")) is is_kept
+
+
+@pytest.mark.parametrize(
+    ("before", "kind"),
+    [(b"", "ok"), (b"\t ", "ok"), (b"\xa0", "failed"), (b"\x85", "failed"), (b"=", "failed")],
+)
+def test_name_of_a_cookie_is_exact(product: Product, before: bytes, kind: str) -> None:
+    """White space of other encodings is a part of it: sibling domains can set such a cookie (`__Host-`)."""
+    visitor = product.visitor()
+    back = urlsplit(consent(visitor.login_url(product.session(), "mail"), "allow"))
+    ((name, value),) = visitor.http.cookies.items()
+    head = f"GET {back.path}?{back.query} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n".encode()
+    with client_of(product.url) as client:
+        client.sendall(head + b"Cookie: a=b;" + before + f"{name}={value}\r\n\r\n".encode())
+        assert f'data-kind="{kind}"'.encode() in read_all(client)
 
 
 DEEP = '{"credentials": {"a": "\u2200"}, "additional_config": ' + "[" * 5000 + "]" * 5000 + "}"

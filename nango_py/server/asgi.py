@@ -149,7 +149,7 @@ class ConnectServer:
         address = self._site.address
         if request.method == "OPTIONS":
             return _respond_to_options(endpoint, request, address)
-        connect_request = await read_request(request, address)
+        connect_request = await read_request(request, address, is_data=endpoint.kind == "data")
         if request.method in {"POST", "DELETE"} and not self._site.accepts_sender(connect_request):
             raise ConnectFailed("not_allowed", "this page is not allowed to connect accounts")
         handler = endpoint.handlers[request.method]

@@ -38,10 +38,12 @@ class ConnectRequest:
 
     Attributes:
         name: the `{name}` in the path, or "".
+        is_data: whether its endpoint takes the session as a Bearer token and JSON, not as fields of a form.
     """
 
     method: str
     name: str
+    is_data: bool
     address: PublicAddress
     headers: Headers = field(repr=False)
     cookies: Mapping[str, str] = field(repr=False)
@@ -81,10 +83,8 @@ class ConnectRequest:
         return _parse_fields(self.body.decode("utf-8", "replace"))
 
     def session_token(self) -> str:
-        """The token of a connect session, wherever this request has it; "" if it has none."""
-        if self.headers.get("authorization"):
-            return self.bearer()
-        return self.fields().get("session", "")
+        """The token of a connect session, where the endpoint takes it from; "" if there is none."""
+        return self.bearer() if self.is_data else self.fields().get("session", "")
 
     def config(self) -> JsonObject:
         """The settings that the user entered, not yet checked.
@@ -92,7 +92,7 @@ class ConnectRequest:
         Raises:
             Refusal: they are not a JSON object.
         """
-        if self.headers.get("authorization"):
+        if self.is_data:
             value = self.json().get("additional_config") if self.body else None
         else:
             value = parse_json(self.fields().get("config") or "null")
@@ -142,8 +142,8 @@ def parse_json(text: str | bytes) -> JsonValue:
     return value
 
 
-async def read_request(request: Request, address: PublicAddress) -> ConnectRequest:
-    """The request with its body.
+async def read_request(request: Request, address: PublicAddress, *, is_data: bool) -> ConnectRequest:
+    """The request with its body; for `is_data` see `ConnectRequest`.
 
     Raises:
         Refusal: the body is too large, incomplete, or arrives too slowly.
@@ -151,6 +151,7 @@ async def read_request(request: Request, address: PublicAddress) -> ConnectReque
     return ConnectRequest(
         method=request.method,
         name=request.path_params.get("name", ""),
+        is_data=is_data,
         address=address,
         headers=request.headers,
         cookies=parse_cookies(request.headers),

@@ -7,6 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from nango_py.config.urls.hosts import ROOT, normalize_host
+from nango_py.connect.form_values import clean_settings
+from nango_py.connect.forms import make_form
 from nango_py.connect.login import Logins
 from nango_py.errors import ConnectFailed, StorageError
 from nango_py.forks import new_short_lock
@@ -108,9 +110,12 @@ class Provider:
 
 
 def named_host(integration: Integration, config: Settings) -> str:
-    """The host that a user names in the settings of an integration; "" if they name none."""
+    """The host that a user names in the settings of an integration, as typed; "" if they name none."""
     hosts = integration.requests.user_hosts
-    for name, kind in ({} if hosts is None else hosts.fields).items():
+    if hosts is None:
+        return ""
+    config = clean_settings(make_form(integration), dict(config))
+    for name, kind in hosts.fields.items():
         host = normalize_host(config.get(name.removeprefix(ROOT)), kind)
         if host:
             return host.removeprefix("https://")

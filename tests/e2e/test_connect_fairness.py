@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from starlette.datastructures import Headers
 
 from nango_py.server import uvicorn_server
+from nango_py.server.request import ConnectRequest
 from nango_py.server.site import (
     ATTEMPTS_PER_HOST_PER_MINUTE,
     LOGINS_PER_MINUTE,
@@ -18,6 +21,7 @@ from nango_py.server.site import (
     THREADS_PER_HOST,
     THREADS_PER_USER,
     Provider,
+    Site,
 )
 from nango_py.server.uvicorn_server import MAX_PIPELINED, PunctualProtocol, make_server
 from tests.support.connect_product import APP, Product, connect_server
@@ -234,6 +238,24 @@ def test_a_host_that_users_name_has_its_own_threads() -> None:
     assert len(Provider("mail", "ada").limits()) == 2
 
 
+@pytest.mark.parametrize("authorization", ["", "Basic eDp5", "Bearer {other}"])
+def test_no_header_moves_a_login_to_another_user(tmp_path: Path, authorization: str) -> None:
+    """Logins wait at the place of the session that they use: with a header or a host as it was pasted."""
+    with connect_server(tmp_path, integrations={"git": GIT}) as product:
+        site = Site(product.nango.accounts)
+        value = authorization.format(other=product.session("other"))
+        headers = Headers({"authorization": value, "content-type": "application/x-www-form-urlencoded"})
+        config = json.dumps({"host": "https://GIT.example.com/x"})
+        body = urlencode({"session": product.session("ada"), "config": config}).encode()
+        form = ConnectRequest("POST", "git", False, site.address, headers, {}, "", body)  # noqa: FBT003
+        assert site.find_provider(form) == Provider("git", "ada", "git.example.com")
+        state = parse_qs(urlsplit(product.visitor().login_url(product.session("ada"), "mail")).query)[
+            "state"
+        ][0]
+        callback = ConnectRequest("GET", "", False, site.address, headers, {}, f"state={state}", b"")  # noqa: FBT003
+        assert site.find_provider(callback) == Provider("mail", "ada")
+
+
 def test_tries_are_counted_for_the_user(tmp_path: Path) -> None:
     """A new session does not reset the allowance for forms and logins; another user has a separate one."""
 
@@ -262,8 +284,13 @@ def test_tries_are_counted_for_the_host(tmp_path: Path) -> None:
         return product.visitor().ask("POST", "/connect/integrations/git", token, json=typed)
 
     with connect_server(tmp_path, integrations={"git": GIT}, clock=ManualClock()) as product:
-        names = ["git.example.com", "GIT.example.com"]
-        first = [submit(number, names[number % 2]) for number in range(ATTEMPTS_PER_HOST_PER_MINUTE + 1)]
+        names = [
+            "git.example.com",
+            "GIT.example.com",
+            " https://git.example.com/",
+            "git.example.com/api\u200b",
+        ]
+        first = [submit(number, names[number % 4]) for number in range(ATTEMPTS_PER_HOST_PER_MINUTE + 1)]
         assert {response.status_code for response in first[:-1]} == {200}
         assert first[-1].json()["error"]["code"] == "too_many"
         assert submit(0, "git.example.org").status_code == 200

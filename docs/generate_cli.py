@@ -60,7 +60,7 @@ def _section(name: str, command: click.Command) -> str:
     text, _, example = inspect.cleandoc(command.help or "").partition("\b\nExample:\n")
     parts = [f"\n## {name}\n"]
     if arguments and not isinstance(command, click.Group):
-        parts.append(f"\n`{' '.join([name, *arguments])}`\n")
+        parts.append(f"\nArguments: `{' '.join(arguments)}`\n")
     parts.append(f"\n{text.strip()}\n")
     options = [
         _option(option, context)
@@ -76,7 +76,7 @@ def _section(name: str, command: click.Command) -> str:
 
 
 def _adds_something(example: str) -> bool:
-    """Whether an example has more than values for the arguments, which the line above it shows."""
+    """Whether an example has more than values for the arguments, which the page shows."""
     return any(each in example for each in ("\n", " -", ">", "$"))
 
 

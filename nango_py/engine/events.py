@@ -39,7 +39,7 @@ class Event:
             endpoint ends.
         reason: why, in words: a rule, a limit, the first line of an error, places in a result; "" for an
             action that succeeded.
-        attempt: the record of the attempt, for `attempt` and `retry`.
+        attempt: the record of the attempt, for `attempt`, `retry` and `gate`.
         call_id: the call that it happened in; "" for `deprecated` and the events of connections and actions.
         action: the name of the action, for its events.
         execution_id: which execution of the action.

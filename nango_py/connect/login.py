@@ -308,7 +308,7 @@ class Logins:
         state = secrets.token_urlsafe(32)
         url, secret = make_login(self._services, integration, login["user_id"], config).start(uri, state)
         values = {**login, "additional_config": config, "redirect_uri": uri, "kept": secret}
-        self._services.store.pending.put("login", state, login["session_id"], values, LOGIN_SECONDS)
+        self._services.store.pending.put("login", state, _owner_of(login), values, LOGIN_SECONDS)
         return url
 
     def _check_origin(self, origin: str) -> None:
@@ -373,7 +373,7 @@ class Logins:
         ticket = secrets.token_urlsafe(32)
         content = {name: getattr(result, name) for name in field_names(LoginResult)}
         values = {**login, "choice": choice.name, "result": content}
-        self._services.store.pending.put("choice", ticket, login["session_id"], values, LOGIN_SECONDS)
+        self._services.store.pending.put("choice", ticket, _owner_of(login), values, LOGIN_SECONDS)
         return LoginOutcome(
             False,  # noqa: FBT003 - ok
             **{name: login[name] for name in ("integration", "user_id", "origin", "attempt", "language")},
@@ -426,6 +426,11 @@ def _new_login(
         "language": "",
         "choices": dict(choices or {}),
     }
+
+
+def _owner_of(login: Mapping[str, Any]) -> str:
+    """Whose number of logins in progress is limited: a session, or a user without one."""
+    return login["session_id"] or f"user {login['user_id']}"
 
 
 def _has_own_callback(integration: Integration) -> bool:

@@ -328,6 +328,18 @@ def test_the_newest_logins_of_a_session_are_kept() -> None:
         assert pending_rows(nango) == 31
 
 
+def test_users_without_a_session_drop_no_login_of_each_other() -> None:
+    """Logins that a program begins itself are limited for each user, not for all together."""
+    with LoginProvider() as provider, a_product(provider.entry()) as nango:
+        callback = callback_of(nango)
+        for number in range(40):
+            Logins(nango.accounts).begin("mail", f"other-{number}", browser=COOKIE)
+        assert Logins(nango.accounts).finish(callback, COOKIE).ok
+        for _ in range(34):
+            Logins(nango.accounts).begin("mail", "user-1", browser=COOKIE)
+        assert pending_rows(nango) == 40 + 32
+
+
 @pytest.mark.parametrize("config", [{"x": "y" * 20_000}, {"x": float("nan")}, {1: 2}, {"x": {1, 2}}])
 def test_settings_that_cannot_be_stored_are_refused(config: Any) -> None:
     """They are too long or not JSON."""

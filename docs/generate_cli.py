@@ -69,15 +69,21 @@ def _section(name: str, command: click.Command) -> str:
     ]
     if options:
         parts.append("\n" + "".join(options))
-    if (options or not isinstance(command, click.Group)) and _adds_something(example.strip()):
-        lines = "\n".join(line.removeprefix("  ") for line in example.rstrip().splitlines())
-        parts.append(f"\n```sh\n{lines}\n```\n")
+    lines = _longer_examples(example) if options or not isinstance(command, click.Group) else []
+    if lines:
+        parts.append("\n```sh\n" + "\n".join(lines) + "\n```\n")
     return "".join(parts)
 
 
-def _adds_something(example: str) -> bool:
-    """Whether an example has more than values for the arguments, which the page shows."""
-    return any(each in example for each in ("\n", " -", ">", "$"))
+def _longer_examples(example: str) -> list[str]:
+    """The commands of an example that say more than the arguments, and than each other."""
+    lines = inspect.cleandoc(example).splitlines()
+    return [
+        line
+        for line in lines
+        if (len(lines) > 1 or any(each in line for each in (" -", ">", "$")))
+        and not any(other.startswith(f"{line} ") for other in lines)
+    ]
 
 
 def _option(option: click.Option, context: click.Context) -> str:

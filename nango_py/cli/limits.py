@@ -30,9 +30,9 @@ MEMORY_STORE = (
 @click.option("--json", "as_json", is_flag=True, help="Print JSON; with --watch one line per second.")
 @pass_project
 def limits(project: Project, integration: str, user: str, watch: bool, as_json: bool) -> None:
-    """Show the use of the rate limits that a user's calls count against, over all processes.
+    """Show the use of the rate limits that a user's calls count against.
 
-    Unused limits are left out.
+    Unused limits are left out. Counters in memory are those of this process.
 
     \b
     Example:

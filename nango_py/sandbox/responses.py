@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, TypeAlias
 
+from nango_py.argument_types import check_type
+from nango_py.config.template.filters import TemplateProblem
+from nango_py.config.template.headers import check_header_name, check_header_value
 from nango_py.config.values import EnvironmentText
 from nango_py.errors import nearest, printable
 from nango_py.record import record, replaced
@@ -29,6 +32,26 @@ def check_status(status: object) -> None:
         raise ValueError(f"the status is {status!r}; expected a whole number from 200 to 999")
 
 
+def check_headers(headers: Sequence[tuple[str, str]]) -> None:
+    """Refuse headers that cannot be sent.
+
+    Raises:
+        TypeError: a name is not text, or a value neither text nor a number.
+        ValueError: a name is not a token, or a value has characters that no header can hold.
+    """
+    problem = ""
+    for name, value in headers:
+        check_type("the name of a header", name, str, "text")
+        check_type(f'header "{printable(name)}"', value, (str, int, float), "text")
+        try:
+            check_header_name(name, is_sent=False)
+            check_header_value(str(value).strip(" \t"), name)
+        except TemplateProblem as error:
+            problem = problem or error.what
+    if problem:
+        raise ValueError(problem)
+
+
 @record
 class SandboxResponse:
     """An HTTP response. Content-Length and Connection are added when it is sent."""
@@ -39,6 +62,7 @@ class SandboxResponse:
 
     def __post_init__(self) -> None:
         check_status(self.status)
+        check_headers(self.headers)
 
     @classmethod
     def of(

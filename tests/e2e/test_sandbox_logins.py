@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 import requests
@@ -46,6 +47,11 @@ def test_the_page_asks_and_redirects() -> None:
         assert finish(nango, agreed.headers["Location"]).ok
         assert nango.executor("it", "ada").verify().outcome == "accepted"
         assert api.ledger.received[0].user == "ada"
+        odd = quote("http://x.test/\u6f22\r\nSet-Cookie: a=b", safe="")
+        elsewhere = re.sub("redirect_uri=[^&]*", f"redirect_uri={odd}", begin(nango))
+        sent = requests.post(elsewhere, data={"decision": "deny"}, allow_redirects=False, timeout=5)
+        assert sent.headers["Location"].startswith("http://x.test/%E6%BC%A2%0D%0ASet-Cookie:%20a=b?error=")
+        assert "Set-Cookie" not in sent.headers
         declined = requests.post(begin(nango), data={"decision": "deny"}, allow_redirects=False, timeout=5)
         assert finish(nango, declined.headers["Location"]).code == "access_denied"
         assert finish(nango, api.decline(begin(nango))).code == "access_denied"

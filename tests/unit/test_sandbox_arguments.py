@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py.sandbox import Fault, FaultPlan, Sandbox, TokenRules
+from nango_py.sandbox import Fault, FaultPlan, Sandbox, SandboxResponse, TokenRules
 from nango_py.testing import SandboxNango
 
 if TYPE_CHECKING:
@@ -50,6 +50,12 @@ CALLS: dict[str, tuple[str, Callable[[Sandbox], object]]] = {
     "a method": ("method", lambda api: api.handle(3, "a")(lambda _: None)),  # type: ignore[arg-type]
     "parameters": ("params", lambda api: api.respond("GET", "a", params="b=1")),  # type: ignore[arg-type]
     "headers": ("headers", lambda api: api.respond("GET", "a", headers="A: 1")),  # type: ignore[arg-type]
+    "a header with another script": ("X-A", lambda api: api.respond("GET", "a", headers={"X-A": "\u6f22"})),
+    "a header with a line break": ("X-A", lambda api: api.respond("GET", "a", headers={"X-A": "a\r\nB: c"})),
+    "a header without a value": ("X-A", lambda api: api.respond("GET", "a", headers={"X-A": None})),  # type: ignore[dict-item]
+    "a name of a header": ("space", lambda api: api.respond("GET", "a", headers={"X A": "a"})),
+    "a number as a name": ("header", lambda api: api.respond("GET", "a", headers={5: "a"})),  # type: ignore[dict-item]
+    "a header of a response": ("X-A", lambda _: SandboxResponse(200, (("X-A", "\x00"),))),
     "text": ("text", lambda api: api.respond("GET", "a", text=b"x")),  # type: ignore[arg-type]
     "a file as text": ("content", lambda api: api.serve_file("a", "x")),  # type: ignore[arg-type]
     "the status of a file": ("status", lambda api: api.serve_file("a", b"", status=-1)),
@@ -89,6 +95,7 @@ def test_methods_refuse_an_argument(case: str) -> None:
 
 def test_small_numbers_are_accepted() -> None:
     """Control: none of a thing is a number of things."""
+    assert SandboxResponse(200, (("Retry-After", 5),)).status == 200  # type: ignore[arg-type]
     api = Sandbox(SETTINGS, pages={"a": 0}, accounts=0, credentials={}, faults=FaultPlan(1, {}, limit=0))
     assert api.paginate("b", 0) == []
     assert api.paginate("c", [{"id": 1}], page_size=0) == [{"id": 1}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from nango_py.sandbox.credentials import path_of
 from nango_py.sandbox.logins.oauth1 import OAuth1Endpoints
@@ -232,7 +232,8 @@ class LoginEndpoints:
     ) -> str:
         target = params["redirect_uri"] if self.oauth1 is None else self.oauth1.callback_of(params)
         values = endpoints.grant(params, user) if user else endpoints.deny(params)
-        return f"{target}{'&' if '?' in target else '?'}{urlencode(values)}"
+        url = quote(target, safe="!#$%&'()*+,/:;=?@[]~")  # a header holds ASCII, and no line break
+        return f"{url}{'&' if '?' in target else '?'}{urlencode(values)}"
 
 
 def _respond_to_step(

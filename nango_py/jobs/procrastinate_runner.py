@@ -26,7 +26,7 @@ from nango_py.jobs.local import DAY, LEASE_SECONDS, POLL_SECONDS
 from nango_py.jobs.store import LOGGER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from procrastinate.jobs import Job as QueuedJob
 
@@ -156,7 +156,13 @@ class ProcrastinateRunner:
             schedule_at=_datetime(row.run_at) if is_later else None,
             connection=server,
         )
-        deferrer.defer(job_id=row.id, turn=row.turn, lock=row.lock_name)
+        try:
+            deferrer.defer(job_id=row.id, turn=row.turn, lock=row.lock_name)
+        except procrastinate.exceptions.ConnectorException as error:
+            cause = error.__cause__ or error
+        else:
+            return
+        raise cause  # the driver's error, which says whether the transaction can be repeated
 
     def _ensure_schema(self) -> None:
         """Create Procrastinate's tables if they do not exist."""
@@ -272,7 +278,8 @@ class ProcrastinateRunner:
         with self._lock:
             if self._thread is not None:
                 return
-            self._thread = threading.Thread(target=self.run, args=(None,), name="nango-worker", daemon=True)
+            self.work.is_stopping = False
+            self._thread = threading.Thread(target=self._run, args=(None,), name="nango-worker", daemon=True)
             self._thread.start()
 
     def stop(self, seconds: float | None) -> bool:
@@ -288,6 +295,10 @@ class ProcrastinateRunner:
 
     def run(self, seconds: float | None) -> bool:
         """See `Runner`."""
+        self.work.is_stopping = False
+        return self._run(seconds)
+
+    def _run(self, seconds: float | None) -> bool:
         self._ensure_schema()
         return asyncio.run(self._run_workers(seconds))
 
@@ -300,36 +311,72 @@ class ProcrastinateRunner:
                 loop.call_soon_threadsafe(stop.set)
 
     async def _run_workers(self, seconds: float | None) -> bool:
-        """One worker of Procrastinate for each set of lanes, so that each lane keeps its share."""
-        self.work.is_stopping = False
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        """Run workers until `request_stop`, also if the database is unreachable at first."""
+        loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         slots = slot_lanes(self.work.settings.lanes, self.work.settings.concurrency)
-        self._loop.set_default_executor(_Threads(len(slots) + 4, "nango-job"))
-        async with self._app.open_async():
-            workers = [
-                asyncio.create_task(self._run_worker(lanes, len(list(group)), is_first=number == 0))
-                for number, (lanes, group) in enumerate(groupby(slots))
-            ]
-            stop = asyncio.create_task(self._stop.wait())
-            await asyncio.wait([*workers, stop], return_when=asyncio.FIRST_COMPLETED)
-            for worker in workers:
-                worker.cancel()  # it ends after its jobs
-            _, running = await asyncio.wait(workers, timeout=seconds)
-            stop.cancel()
+        loop.set_default_executor(_Threads(len(slots) + 4, "nango-job"))
+        self._loop = loop
+        try:
+            while not self.work.is_stopping:
+                try:
+                    async with self._open():
+                        return await self._run_slots(slots, self._stop, seconds)
+                except StorageError as error:
+                    LOGGER.warning("the worker cannot reach its database, and tries again: %s", error)
+                    await asyncio.sleep(POLL_SECONDS)
+            return True
+        finally:
             self._loop = self._stop = None
-            for worker in set(workers) - running:
-                if not worker.cancelled() and worker.exception() is not None:
-                    raise NangoError(f"the worker ended: {type(worker.exception()).__name__}")
+
+    async def _run_slots(
+        self, slots: list[tuple[str, ...]], stop: asyncio.Event, seconds: float | None
+    ) -> bool:
+        """One worker of Procrastinate for each set of lanes, so that each lane keeps its share."""
+        workers = [
+            asyncio.create_task(self._run_worker(lanes, len(list(group)), is_first=number == 0))
+            for number, (lanes, group) in enumerate(groupby(slots))
+        ]
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([*workers, stopped], return_when=asyncio.FIRST_COMPLETED)
+        self.work.is_stopping = True
+        for worker in workers:
+            worker.cancel()  # it ends after its jobs
+        _, running = await asyncio.wait(workers, timeout=seconds)
+        stopped.cancel()
+        for worker in set(workers) - running:
+            if not worker.cancelled() and worker.exception() is not None:
+                raise NangoError(f"the worker ended: {type(worker.exception()).__name__}")
         return not running
 
+    @contextlib.asynccontextmanager
+    async def _open(self) -> AsyncIterator[None]:
+        """Open the connections of the queue.
+
+        Raises:
+            StorageError: the database is unreachable.
+        """
+        await asyncio.to_thread(self.work.store.database.read, "SELECT 1", {})  # its error says why
+        self._app = self._make_app()  # a pool that could not be opened stays closed
+        try:
+            async with self._app.open_async():
+                yield
+        except _connection_errors() as error:
+            reason = type(error.__cause__ or error).__name__
+        else:
+            return
+        raise StorageError(f"the queue of jobs in the database failed: {reason}")
+
     async def _run_worker(self, lanes: tuple[str, ...], concurrency: int, *, is_first: bool) -> None:
-        """Run a worker, again if the database was unreachable."""
-        while True:
+        """Run a worker, again if the database was unreachable: it ends then, with an error or without."""
+        while not self.work.is_stopping:
+            reason = "a connection was lost"
             try:
-                return await self._run_worker_once(lanes, concurrency, is_first=is_first)
+                await self._run_worker_once(lanes, concurrency, is_first=is_first)
             except (procrastinate.exceptions.ConnectorException, StorageError) as error:
-                LOGGER.warning("the worker lost its database, and connects again: %s", type(error).__name__)
-            await asyncio.sleep(POLL_SECONDS)
+                reason = type(error.__cause__ or error).__name__
+            if not self.work.is_stopping:
+                LOGGER.warning("the worker lost its database, and connects again: %s", reason)
+                await asyncio.sleep(POLL_SECONDS)
 
     async def _run_worker_once(self, lanes: tuple[str, ...], concurrency: int, *, is_first: bool) -> None:
         queues = [QUEUE + lane for lane in lanes]
@@ -352,7 +399,7 @@ class ProcrastinateRunner:
 
     async def _drain(self) -> None:
         queues = [QUEUE + lane for lane in self.work.settings.lane_names]
-        async with self._app.open_async():
+        async with self._open():
             await self._app.run_worker_async(
                 queues=queues, wait=False, install_signal_handlers=False, listen_notify=False,
                 delete_jobs="always", concurrency=self.work.settings.concurrency,
@@ -363,6 +410,12 @@ def _enqueue_again(store: JobStore, job_id: str, run: Run, enqueue: Enqueue) -> 
     row = store.take_back(job_id, run)
     if row is not None:
         enqueue(row)
+
+
+def _connection_errors() -> tuple[type[Exception], ...]:
+    import psycopg_pool
+
+    return procrastinate.exceptions.ConnectorException, psycopg_pool.PoolTimeout
 
 
 def _make_pool(**options: Any) -> Any:

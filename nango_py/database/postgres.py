@@ -9,7 +9,7 @@ import re
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 import psycopg_pool
@@ -72,6 +72,7 @@ class PostgresDatabase:
         self._connect_timeout = CONNECT_SECONDS if most_seconds is None else most_seconds
         self._timeouts: weakref.WeakKeyDictionary[Server, float] = weakref.WeakKeyDictionary()
         self._closed = False
+        self._refusal = ""
         self._pools: list[Pool] = []  # none or one
         self._lock = threading.Lock()
         forget_in_children(self)
@@ -192,7 +193,8 @@ class PostgresDatabase:
             if not self._pools:
                 pool: Pool = psycopg_pool.ConnectionPool(
                     self._conninfo.reveal(),
-                    kwargs={"autocommit": True},
+                    connection_class=_PooledServer,
+                    kwargs={"autocommit": True, "note": self._note_refusal},
                     min_size=0,
                     max_size=POOL_SIZE,
                     timeout=self._connect_timeout,
@@ -205,6 +207,9 @@ class PostgresDatabase:
                 self._pools.append(pool)
             return self._pools[0]
 
+    def _note_refusal(self, reason: str) -> None:
+        self._refusal = reason
+
     def _failure(self, error: psycopg.Error) -> StorageError:
         if self._closed:  # by another thread just now
             return closed_error(self.name)
@@ -212,10 +217,34 @@ class PostgresDatabase:
             return DuplicateRowError("the row already exists")
         if isinstance(error, errors.ForeignKeyViolation):
             return MissingReferenceError("the referenced row does not exist")
-        # Only the server's primary message: its details may repeat parameters.
-        message = error.diag.message_primary or str(error) or type(error).__name__
-        message = mask_secrets(" ".join(message.split()), [self._password.reveal()])
+        message = _describe(error)
+        if isinstance(error, psycopg_pool.PoolTimeout):
+            is_full = any(pool.get_stats()["pool_size"] >= POOL_SIZE for pool in self._pools)
+            busy = f"all {POOL_SIZE} connections of this process are in use" if is_full else ""
+            message = ": ".join(filter(None, (message, self._refusal or busy)))
+        message = mask_secrets(message, [self._password.reveal()])
         return StorageError(f"the connection store {self.name} failed: {message}")
+
+
+class _PooledServer(psycopg.Connection[tuple[Any, ...]]):
+    """Passes on why the server refused a connection, which the pool's own error does not say."""
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **options: Any) -> Self:
+        """See `psycopg.Connection.connect`; `note` gets the reason, or "" if there is a connection."""
+        note: Callable[[str], None] = options.pop("note")
+        try:
+            server = super().connect(conninfo, **options)
+        except psycopg.Error as error:
+            note(_describe(error))
+            raise
+        note("")
+        return server
+
+
+def _describe(error: psycopg.Error) -> str:
+    # Only the server's primary message: its details may repeat parameters.
+    return " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
 
 
 def _with(server: Server, work: Callable[[Run, Server], Result], run: Run) -> Result:

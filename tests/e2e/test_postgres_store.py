@@ -14,8 +14,11 @@ import pytest
 
 from nango_py.connections.keys import KeyRing
 from nango_py.connections.store import ConnectionStore, open_store
+from nango_py.database import postgres
+from nango_py.database.base import database_time
 from nango_py.errors import StorageError
 from tests.support.databases import connected
+from tests.support.stoppable_servers import own_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,6 +164,32 @@ def test_an_error_of_the_server_is_shown(postgres_url: str, clock: ManualClock) 
     missing = parts._replace(path="/no_such_database").geturl()
     with pytest.raises(StorageError, match="no_such_database"):
         open_store(missing, KeyRing.throwaway(), clock)
+
+
+def test_a_server_that_refuses_connections_later_says_why(clock: ManualClock) -> None:
+    """Its own sentence is in the error of an operation that found no connection in its time."""
+    with own_database() as database, open_store(database.url, KeyRing.throwaway(), clock) as store:
+        store.create("klaviyo", "user-1", {"api_key": "a"})
+        database.refuse()
+        with database_time(0.5), pytest.raises(StorageError, match="not currently accepting connections"):
+            store.get("klaviyo", "user-1")
+        database.accept()
+        assert store.get("klaviyo", "user-1").generation == 1
+
+
+def test_a_process_whose_connections_are_all_in_use_says_so(
+    postgres_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is not to blame then."""
+    monkeypatch.setattr(postgres, "POOL_SIZE", 1)
+    with open_store(postgres_url, KeyRing.throwaway(), clock) as store:
+
+        def work(_: object) -> None:
+            with database_time(0.3):
+                store.read("SELECT 1", {})
+
+        with pytest.raises(StorageError, match="all 1 connections of this process are in use"):
+            store.write(work)
 
 
 def test_a_missing_extra_says_what_to_install() -> None:

@@ -225,7 +225,9 @@ def refuse_two_lengths(app: Any) -> Any:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if {name for name, _ in scope.get("headers", ())} >= {b"content-length", b"transfer-encoding"}:
             what = "a request has either Content-Length or Transfer-Encoding"
-            refusal = Refusal(400, "bad_request", what, headers={"Connection": "close"})
+            headers = {"Connection": "close", "Cache-Control": "no-store"}
+            headers["X-Content-Type-Options"] = "nosniff"
+            refusal = Refusal(400, "bad_request", what, headers=headers)
             await json_refusal(refusal)(scope, receive, send)
             return
         await app(scope, receive, send)

@@ -80,7 +80,7 @@ def kill(job: str, kills: int, url: str, folder: Path) -> dict[str, Any]:
 
 def test_a_killed_import_leaves_each_connection_old_or_new(tmp_path: Path) -> None:
     """After SIGKILL at any moment nothing is mixed or lost, and the same import brings all to the end."""
-    found = kill("whole", 16, f"sqlite:///{tmp_path}/nango.db", tmp_path)
+    found = kill("whole", 10, f"sqlite:///{tmp_path}/nango.db", tmp_path)
     assert found["faults"] == []
     assert found["in_the_middle"] > 0
 
@@ -88,7 +88,7 @@ def test_a_killed_import_leaves_each_connection_old_or_new(tmp_path: Path) -> No
 def test_a_killed_import_into_postgresql_leaves_each_connection_old_or_new(tmp_path: Path) -> None:
     """The server outlives the worker and undoes what it did not commit."""
     with fresh_postgres() as url:
-        found = kill("whole", 8, url, tmp_path)
+        found = kill("whole", 5, url, tmp_path)
     assert found["faults"] == []
     assert found["in_the_middle"] > 0
 
@@ -99,22 +99,22 @@ def test_an_import_in_two_steps_would_be_noticed(tmp_path: Path) -> None:
     assert "is mixed" in found["faults"][0]
 
 
-MANY = 3000
+MANY = 1800
 MEGABYTE = 1 << 20
 
 
 def test_connections_pass_one_by_one() -> None:
-    """Ten megabytes are exported and imported in a few; the control holds all of them."""
+    """Six megabytes are exported and imported in a few; the control holds all of them."""
     with a_nango("sqlite:///:memory:", {"shop": an_entry("API_KEY")}) as nango:
         for number in range(MANY):
             nango.register_connection("shop", f"user-{number}", {"api_key": "k"}, {"text": f"{number:03500}"})
         file = io.BytesIO()
         nango.export_connections(file, KEY)
         content = file.getvalue()
-        assert len(content) > 10 * MEGABYTE
-        assert peak(lambda: nango.export_connections(Nowhere(), KEY)) < 5 * MEGABYTE  # type: ignore[arg-type]
-        assert peak(lambda: nango.import_connections(io.BytesIO(content), KEY)) < 5 * MEGABYTE
-        assert peak(lambda: list(iter_rows(nango.store))) > 10 * MEGABYTE
+        assert len(content) > 6 * MEGABYTE
+        assert peak(lambda: nango.export_connections(Nowhere(), KEY)) < 4 * MEGABYTE  # type: ignore[arg-type]
+        assert peak(lambda: nango.import_connections(io.BytesIO(content), KEY)) < 4 * MEGABYTE
+        assert peak(lambda: list(iter_rows(nango.store))) > 6 * MEGABYTE
 
 
 class Nowhere:

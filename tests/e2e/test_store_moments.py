@@ -75,11 +75,11 @@ def busy_threads(database: Database, number: int = 3) -> Iterator[None]:
 
 
 def test_fork_at_any_moment_leaves_the_child_a_working_store(tmp_path: Path) -> None:
-    """Forty children of a process whose threads are in transactions: each can write."""
+    """Twenty children of a process whose threads are in transactions: each can write."""
     database = open_counter(f"sqlite:///{tmp_path}/n.db")
     with busy_threads(database):
-        statuses = [wait_for_child(fork(lambda: count(database))) for _ in range(40)]
-    assert statuses == [0] * 40
+        statuses = [wait_for_child(fork(lambda: count(database))) for _ in range(20)]
+    assert statuses == [0] * 20
     database.close()
 
 

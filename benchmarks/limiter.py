@@ -95,7 +95,7 @@ class Counting:
         self._database = database
         self._record = record
         self.schema_lock = database.schema_lock
-        self.opening = database.opening
+        self.opening_lock = database.opening_lock
 
     def read(self, sql: str, parameters: Any) -> Any:
         """As the database does."""

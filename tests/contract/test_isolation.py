@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import struct
 import threading
 import zlib
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from nango_py.transport.response import Response
 from nango_py.transport.sockets import SocketWire
 from tests.support.both_transports import SENDS, plan_for
 from tests.support.fault_server import HANG, READ, FaultServer, Tls, response
-from tests.support.nango_at_server import WIDE, calling
+from tests.support.nango_at_server import WIDE, calling, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from nango_py import Nango
     from tests.support.both_transports import Send
 
+TCP_INFO_BYTES, UNACKNOWLEDGED, ESTABLISHED = 104, 24, 1
+"""The size of `struct tcp_info` of Linux, the place of `tcpi_unacked` in it, and a state."""
 FOREIGN = b"FOREIGN-BYTES-OF-USER-A"
 SECOND = b"HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n" + FOREIGN
 """A whole response that no request asked for."""
@@ -270,11 +273,18 @@ class Server:
                 if case.when == IDLE:
                     self.may_send_surplus.wait()
                     stream.sendall(case.surplus)
+                    wait_until(lambda: _has_arrived(stream))
                 if case.when == LATE:
                     late = case.surplus
                 self.has_sent_surplus.set()
             return
         self.has_sent_surplus.set()
+
+
+def _has_arrived(stream: socket.socket) -> bool:
+    """Whether the other side has what was sent, or has closed; a busy kernel delivers after `sendall`."""
+    info = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+    return info[0] != ESTABLISHED or not struct.unpack_from("I", info, UNACKNOWLEDGED)[0]
 
 
 def _read_request(stream: socket.socket) -> bytes:

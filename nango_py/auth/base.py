@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping
 from functools import lru_cache
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from nango_py.json_types import Credentials, Schema, Settings
     from nango_py.protocols.signed_request import SignedRequest
     from nango_py.protocols.token_exchange import TokenContext, TokenRefresh, TokenRequest
+
+BASIC = "basic_auth_encoded"
+"""The variable with base64(username:password), as RFC 7617 writes them."""
 
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
@@ -135,8 +139,12 @@ class AuthMode:
             raise CredentialsError(f'{where}: credential "{field}" contains {found}; copy it again')
 
     def variables_of(self, credentials: Credentials) -> dict[str, Any]:
-        """The values of `variables`, from stored credentials."""
-        return {name: credentials[name] for name in self.variables if name in credentials}
+        """The values of `variables`, from stored credentials; `basic_auth_encoded` of a user name."""
+        found: dict[str, Any] = {name: credentials[name] for name in self.variables if name in credentials}
+        if BASIC in self.variables and "username" in credentials:
+            pair = f"{credentials['username']}:{credentials.get('password', '')}"
+            found[BASIC] = base64.b64encode(pair.encode()).decode()
+        return found
 
     def is_ready(self, credentials: Credentials) -> bool:
         """Whether the credentials are sufficient for a request; if not, they have to be refreshed first."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING
 
 from nango_py.auth._token_mode import TOKEN_LIFE, TokenMode
@@ -19,9 +18,7 @@ from nango_py.protocols.settings_schemas import (
 from nango_py.registry import AUTH_MODES
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    from nango_py.json_types import Credentials, JsonValue, Settings
+    from nango_py.json_types import JsonValue, Settings
     from nango_py.protocols.token_exchange import TokenContext, TokenRefresh
 
 
@@ -80,14 +77,6 @@ class TwoStep(TokenMode):
         "api_key", "api_secret", "client_id", "client_secret",
     )  # fmt: skip
     token_variable = "token"  # noqa: S105 - a name
-
-    def variables_of(self, credentials: Credentials) -> dict[str, Any]:
-        """The credentials, and `basic_auth_encoded` from user name and password."""
-        variables = super().variables_of(credentials)
-        if "username" in credentials:
-            pair = f"{credentials['username']}:{credentials.get('password', '')}"
-            variables["basic_auth_encoded"] = base64.b64encode(pair.encode()).decode()
-        return variables
 
     def modules(self, settings: Settings) -> tuple[str, ...]:
         """The steps of the login."""

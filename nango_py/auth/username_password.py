@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-from typing import TYPE_CHECKING
-
 from nango_py.auth.base import AuthMode, make_schema, text_field
 from nango_py.errors import CredentialsError
 from nango_py.registry import AUTH_MODES
-
-if TYPE_CHECKING:
-    from typing import Any
-
-    from nango_py.json_types import Credentials
 
 
 @AUTH_MODES.register
@@ -35,9 +27,3 @@ class UsernamePassword(AuthMode):
         if field == "username" and isinstance(value, str) and ":" in value:
             raise CredentialsError(f'{where}: credential "username" contains a colon, which RFC 7617 forbids')
         super()._check_field(field, value, where)
-
-    def variables_of(self, credentials: Credentials) -> dict[str, Any]:
-        """User name, password and their Basic encoding."""
-        pair = f"{credentials['username']}:{credentials['password']}"
-        encoded = base64.b64encode(pair.encode()).decode()
-        return {**super().variables_of(credentials), "basic_auth_encoded": encoded}

@@ -82,7 +82,7 @@ def spend_all(nango: Nango, _: Provider) -> None:
 
 def break_settings(nango: Nango, _: Provider) -> None:
     """Settings that cannot be sent in a header; they fit the templates when the executor was made."""
-    nango.update_connection_config("shop", USER, {"team": "a\nb"})
+    nango.store.update_config("shop", USER, {"team": "a\nb"})
     nango.services.cache.clear()
 
 

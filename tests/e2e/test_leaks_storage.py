@@ -54,7 +54,7 @@ def test_registering_and_storing_show_no_secret(tmp_path: Path, collector: Colle
                 nango.executor("header", user)
 
             error = record_error(finder, f"unfit {tail!a}", act)
-            assert isinstance(error, ConfigError if tail == "€" else CredentialsError), error
+            assert isinstance(error, CredentialsError), error
         nango.register_connection("header", "twice", {"api_key": secret(40)})
         record_error(
             finder, "twice", lambda: nango.register_connection("header", "twice", {"api_key": secret(41)})

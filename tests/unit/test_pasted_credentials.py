@@ -19,6 +19,7 @@ from nango_py.registry import AUTH_MODES
 from nango_py.secret import MaskingFilter, Secret, live_secrets, mask_secrets
 from tests.support.planted_secrets import everything_of, traces
 from tests.support.sandbox_product import ENCRYPTION_KEY
+from tests.support.transfer_products import MODES, a_nango, example_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -237,3 +238,11 @@ def test_what_headers_can_hold_is_stored() -> None:
     with open_shop({"Authorization": "Basic ${basic_auth_encoded}"}, auth={"auth_mode": "BASIC"}) as nango:
         nango.register_connection("shop", "u", {"username": "\u201ca", "password": "\u5bc6"})
         assert nango.executor("shop", "u").plan("GET", "x").headers["authorization"][1].startswith("Basic ")
+
+
+def test_settings_are_replaced_without_the_credentials() -> None:
+    """In each auth mode: what a header takes from the credentials is not known when settings are checked."""
+    with a_nango("sqlite:///:memory:") as nango:
+        for number, name in enumerate(sorted(MODES)):
+            nango.register_connection(name, "ada", example_of(name, number))
+            assert nango.update_connection_config(name, "ada", {"a": 1})["additional_config"] == {"a": 1}

@@ -99,6 +99,19 @@ class PunctualProtocol(H11Protocol):
             return
         super().handle_events()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse an invalid request, or close the connection if its response has begun.
+
+        uvicorn would send two responses, which h11 refuses with a traceback in the log.
+        """
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
     def pause_writing(self) -> None:
         """Start the timeout of a response that the client does not read."""
         super().pause_writing()

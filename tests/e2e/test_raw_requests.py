@@ -95,6 +95,31 @@ def test_tool_server_refuses_two_lengths(tmp_path: Path) -> None:
             assert statuses(read_all(client)) == [400]
 
 
+CHUNKED = b" HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+INVALID_BODIES = {
+    "at once": (b"GET /connect" + CHUNKED + b"zz\r\n", b"", [400]),
+    "of a request that is not read": (b"GET /nowhere" + CHUNKED + b"zz\r\n", b"", [400]),
+    "after a chunk": (b"POST /oauth/choice" + CHUNKED + b"1\r\na\r\nzz\r\n", b"", [400]),
+    "after the response": (b"GET /nowhere" + CHUNKED, b"zz\r\n", [404]),
+    "after the end": (b"GET /nowhere" + CHUNKED + b"0\r\n\r\n", b"\x00\r\n\r\n", [404, 400]),
+}
+
+
+@pytest.mark.parametrize("name", INVALID_BODIES)
+def test_invalid_body_leaves_no_traceback(product: Product, name: str) -> None:
+    """One response or none, the end of the connection, and no error in the log that a client could fill."""
+    first, then, expected = INVALID_BODIES[name]
+    with records_of_the_product() as records:
+        with client_of(product.url) as client:
+            client.sendall(first)
+            received = client.recv(65_536) if then else b""
+            client.sendall(then)
+            received += read_all(client)
+        assert product.visitor().ask("GET", "/connect").status_code == 200
+    assert statuses(received) == expected
+    assert [line for line in records.lines if line.startswith("ERROR")] == []
+
+
 @pytest.mark.parametrize(
     ("ending", "status", "is_kept"),
     [

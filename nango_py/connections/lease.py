@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nango_py.json_types import Credentials, Settings
 
 LONGEST_SECONDS = 600.0
-"""The longest lease. One that seems longer was acquired before the clock was set back."""
+"""The longest lease. One that seems longer was acquired before the machine was started."""
 
 ACQUIRE = """
 INSERT INTO nango_leases (uuid, owner, ends_at)
@@ -59,7 +59,7 @@ class Leases:
         parameters = {
             "uuid": connection.uuid,
             "owner": owner,
-            "now": self._database.microseconds(),
+            "now": self._database.lease_time(),
             "length": int(min(seconds, LONGEST_SECONDS) * 1_000_000),
             "longest": int(LONGEST_SECONDS * 1_000_000),
         }

@@ -55,6 +55,13 @@ class SealedDatabase:
         """The current time as rows store it."""
         return int(self._clock.now() * 1_000_000)
 
+    def lease_time(self) -> int:
+        """The time in microseconds by which the leases of one machine end: unlike a date, it is never set.
+
+        Many machines use the server's clock instead.
+        """
+        return int(self._clock.monotonic() * 1_000_000)
+
     def version(self) -> int | None:
         """A number that changes with every change made elsewhere; None if there is no such number."""
         return self._database.version()

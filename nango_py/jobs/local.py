@@ -41,9 +41,8 @@ DAY = 86_400 * 1_000_000
 class LostJobs:
     """Puts the jobs of workers that died back.
 
-    A worker that lives extends its leases. Whether it still does is seen by this process's monotonic clock:
-    all others are set, and jump when a machine was suspended. Only leases that had ended before this process
-    first looked are judged by the time.
+    A worker that lives extends its leases. Whether it still does is seen by this process's monotonic clock.
+    Only leases that had ended before this process first looked are judged by their end.
 
     Args:
         store: the jobs.
@@ -62,7 +61,7 @@ class LostJobs:
             own: owners of jobs that run in this process.
         """
         now, earlier = self._clock.monotonic(), self._seen
-        leases = self._store.leases()
+        leases = self._store.leases(LEASE_SECONDS)
         self._seen = seen = {lease: (earlier or {}).get(lease, now) for lease in leases}
         silent = {lease for lease, since in seen.items() if now - since >= LEASE_SECONDS}
         if earlier is None:

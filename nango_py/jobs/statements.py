@@ -91,7 +91,10 @@ IS_CANCELLED = f"SELECT is_cancelled FROM nango_jobs {_OURS}"  # noqa: S608
 EXTEND = """
 UPDATE nango_jobs SET ends_at = :lease_now + :length WHERE owner = :owner AND status = 'running'
 """
-RUNNING = "SELECT id, owner, ends_at, ends_at <= :lease_now FROM nango_jobs WHERE status = 'running'"
+RUNNING = """
+SELECT id, owner, ends_at, ends_at <= :lease_now OR ends_at > :lease_now + :length
+FROM nango_jobs WHERE status = 'running'
+"""
 PUT_BACK = """
 UPDATE nango_jobs SET status = :new_status, owner = '', ends_at = 0, changed_at = :now, run_at = :now
 WHERE id = :id AND status = 'running' AND owner = :owner RETURNING id

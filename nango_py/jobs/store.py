@@ -362,7 +362,7 @@ class JobStore:
         return min((time for time in times if time is not None), default=None)
 
     def _lease(self, seconds: float) -> dict[str, int]:
-        return {"lease_now": self.now(), "length": int(seconds * 1_000_000)}
+        return {"lease_now": self.database.lease_time(), "length": int(seconds * 1_000_000)}
 
     def _timed(self, sql: str) -> str:
         """A statement about leases, by the clock that all workers share."""
@@ -379,9 +379,13 @@ class JobStore:
         if owners:
             self.database.write(work)
 
-    def leases(self) -> dict[JobLease, bool]:
-        """The leases of running jobs, and whether each has ended by the clock that all workers share."""
-        rows = self.database.read(self._timed(statements.RUNNING), self._lease(0.0))
+    def leases(self, longest: float) -> dict[JobLease, bool]:
+        """The leases of running jobs, and whether each has ended by the clock that all workers share.
+
+        Args:
+            longest: seconds; a lease that seems longer was given before the machine was started.
+        """
+        rows = self.database.read(self._timed(statements.RUNNING), self._lease(longest))
         return {JobLease(*row[:3]): bool(row[3]) for row in rows}
 
     def put_back(self, lost: JobLease) -> bool:

@@ -128,14 +128,27 @@ def test_needs_reauth_stays_until_new_credentials_are_stored(
     assert store.update_credentials("slack", "u1", NEW).status == "active"
 
 
-def test_a_lease_from_before_the_clock_was_set_back_is_ignored(
+@pytest.mark.parametrize("jump", [3600, -3600])
+def test_a_clock_that_is_set_ends_no_lease(
+    store: ConnectionStore, connection: Connection, clock: ManualClock, jump: float
+) -> None:
+    """Nor does it make one longer: a second owner would use a refresh token that is valid once."""
+    assert store.leases.acquire(connection, "a", 60)
+    clock.set_now(clock.now() + jump)
+    assert not store.leases.acquire(connection, "b", 60)
+    expire(store, connection)
+    assert store.leases.acquire(connection, "b", 60)
+
+
+def test_a_lease_from_before_the_machine_was_started_is_ignored(
     store: ConnectionStore, connection: Connection, clock: ManualClock
 ) -> None:
     """A lease that ends later than the longest lease allows is ignored."""
     if store.is_shared:
         return  # the server's clock is not ours to set
+    clock.advance(3600)
     assert store.leases.acquire(connection, "a", 60)
-    clock.set_now(clock.now() - 3600)
+    clock.start_machine_again()
     assert store.leases.acquire(connection, "b", 60)
 
 

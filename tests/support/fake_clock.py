@@ -46,6 +46,11 @@ class ManualClock:
             self._now += max(seconds, 0.0)
             self._monotonic += max(seconds, 0.0)
 
+    def start_machine_again(self) -> None:
+        """The monotonic clock begins again."""
+        with self._lock:
+            self._monotonic = 10.0
+
     def set_now(self, now: float) -> None:
         """Set the wall clock, as an administrator or NTP would; the other time goes on."""
         with self._lock:

@@ -252,6 +252,8 @@ class InlineRunner(LocalRunner):
         self._is_running.value = True
         try:
             self.run_due()
+        except StorageError as error:  # the caller's job is stored; `run_due` runs it
+            LOGGER.warning("the jobs could not be run, and will be by run_due: %s", error)
         finally:
             self._is_running.value = False
 
@@ -280,6 +282,7 @@ class ThreadRunner(LocalRunner):
         self._condition = threading.Condition()
         self._threads: list[threading.Thread] = []
         self._changes = 0
+        self._session = object()  # since the last start; threads of an earlier one end after their jobs
         self._stop_reader, self._stop_writer = -1, -1
 
     def wake(self) -> None:
@@ -294,10 +297,11 @@ class ThreadRunner(LocalRunner):
             if self._threads:
                 return
             self.work.is_stopping = False
+            self._session = session = object()
             slots = slot_lanes(self.work.settings.lanes, self.work.settings.concurrency)
             targets: list[Callable[[], None]] = [
-                self._keep,
-                *(partial(self._work_slot, lanes) for lanes in slots),
+                partial(self._keep, session),
+                *(partial(self._work_slot, session, lanes) for lanes in slots),
             ]
             self._threads = [
                 threading.Thread(target=target, name=f"nango-jobs-{number}", daemon=True)
@@ -336,12 +340,12 @@ class ThreadRunner(LocalRunner):
         if self._stop_writer >= 0:
             os.write(self._stop_writer, b"x")
 
-    def _work_slot(self, lanes: tuple[str, ...]) -> None:
+    def _work_slot(self, session: object, lanes: tuple[str, ...]) -> None:
         finished: Finished | None = None
         while True:
             seen = self._changes
             try:
-                if self.work.is_stopping:
+                if self._is_stopping(session):
                     if finished is not None:
                         self.work.store.finish(finished)
                         self._forget(finished)
@@ -355,19 +359,19 @@ class ThreadRunner(LocalRunner):
             if last is not None and (claimed is None or last.claimed.row.lock_name != claimed.row.lock_name):
                 self.wake()  # the next job of that connection may start
             if claimed is None:
-                self._wait_for_jobs(lanes, seen if last is None else self._changes)
-            elif self._is_stopping():  # it was claimed at the same moment
+                self._wait_for_jobs(session, lanes, seen if last is None else self._changes)
+            elif self._is_stopping(session):  # it was claimed at the same moment
                 finished = self.work.give_back(claimed)
             else:
                 finished = self._run(claimed)
 
-    def _is_stopping(self) -> bool:
-        return self.work.is_stopping
+    def _is_stopping(self, session: object) -> bool:
+        return self.work.is_stopping or session is not self._session
 
-    def _wait_for_jobs(self, lanes: tuple[str, ...], seen: int) -> None:
+    def _wait_for_jobs(self, session: object, lanes: tuple[str, ...], seen: int) -> None:
         """Wait until a job is due, or others have changed something."""
         try:
-            while not self.work.is_stopping and self._changes == seen:
+            while not self._is_stopping(session) and self._changes == seen:
                 now = self.work.store.now()
                 due = self.work.store.next_due(lanes)
                 # One that is due already waits for another one: that ends, or is put back until it is due.
@@ -384,9 +388,9 @@ class ThreadRunner(LocalRunner):
             if self._changes == seen:
                 self._condition.wait(seconds)
 
-    def _keep(self) -> None:
+    def _keep(self, session: object) -> None:
         """What is done beside the jobs, until all of them have ended."""
-        while True:
+        while session is self._session:
             seen = self._changes
             others = [thread for thread in self._threads if thread is not threading.current_thread()]
             if self.work.is_stopping and not any(thread.is_alive() for thread in others):

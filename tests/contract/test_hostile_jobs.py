@@ -349,6 +349,29 @@ def test_a_job_whose_start_was_not_reported_runs_after_its_lease(
     assert (jobs.get(job.id).status, jobs.get(job.id).attempts) == ("done", 2)
 
 
+def test_a_job_that_is_stored_but_cannot_run_at_once_is_returned(
+    database_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error would say that nothing was enqueued, and its caller would enqueue a second one."""
+    with open_product(database_url, clock, runner="inline") as nango:
+        nango.jobs.register("echo", lambda context: context.payload)
+        write: Any = nango.store.write
+
+        def fail_after_first(work: Any) -> Any:
+            monkeypatch.setattr(nango.store, "write", fail)
+            return write(work)
+
+        monkeypatch.setattr(nango.store, "write", fail_after_first)
+        job = nango.jobs.enqueue("echo", 1)
+        monkeypatch.undo()
+        assert (nango.jobs.run_due(), nango.jobs.get(job.id).result) == (1, 1)
+
+
+def fail(_: object) -> None:
+    """As a database that is locked."""
+    raise StorageError("locked")
+
+
 def test_an_end_that_could_not_be_stored_is_stored_later(jobs: Jobs, nango: Nango) -> None:
     """The handler does not run again, and its job does not count as running for ever."""
     runs: list[str] = []

@@ -13,6 +13,7 @@ from nango_py.jobs.context import HandlerContext, RetryAt
 from nango_py.jobs.job import NewJob
 from tests.support.databases import fresh_postgres
 from tests.support.job_product import open_product, register_users
+from tests.support.nango_at_server import wait_until
 from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -187,6 +188,23 @@ def test_stop_waits_for_the_job_that_runs(jobs: Jobs) -> None:
     assert jobs.get(behind).status == "waiting"
     jobs.start()
     assert wait_for(jobs, behind)
+
+
+def test_threads_that_stop_left_behind_do_not_go_on_after_a_start(tmp_path: Path) -> None:
+    """They end with their jobs, or else each stop and start would add to the jobs that run at once."""
+    with open_product(f"sqlite:///{tmp_path}/n.db", concurrency=1) as nango:
+        jobs, may_end = nango.jobs, threading.Event()
+        jobs.register("long", lambda _: may_end.wait(HANG_SECONDS))
+        for _ in range(3):
+            job = jobs.enqueue("long")
+            jobs.start()
+            wait_until(lambda: jobs.get(job.id).status == "running")  # noqa: B023 - waited for at once
+            assert jobs.stop(0) is False
+        jobs.start()
+        may_end.set()
+        wait_until(lambda: jobs.count() == {"done": 3})
+        wait_until(lambda: sum(each.name == "nango-jobs-1" for each in threading.enumerate()) == 1)
+        assert jobs.stop()
 
 
 def test_a_schedule_ticks_in_the_background(jobs: Jobs) -> None:

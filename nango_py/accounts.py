@@ -65,7 +65,7 @@ class Accounts:
         """Replace the credentials of a connection."""
         declared = self.services.integration(integration)
         checked = mode_of(declared).validate(credentials, _place(integration, user_id))
-        self._check_headers(declared, user_id, checked, {})
+        self.check_headers(declared, user_id, checked, {})
         updated = self.services.store.update_credentials(integration, user_id, checked)
         self.services.cache.forget(integration, user_id)
         return updated.public()
@@ -75,7 +75,7 @@ class Accounts:
         declared = self.services.integration(integration)
         schema = declared.settings.get("connection_config")
         checked = check_additional_config(schema, config, _place(integration, user_id))
-        self._check_headers(declared, user_id, {}, checked)
+        self.check_headers(declared, user_id, {}, checked)
         updated = self.services.store.update_config(integration, user_id, checked)
         self.services.cache.forget(integration, user_id)
         return updated.public()
@@ -126,6 +126,18 @@ class Accounts:
         connection = unstored_connection(integration, user_id, checked, config, services.clock.now())
         runtime = services.runtime(integration)
         return verify_unstored(runtime, connection, services.transport, services.limits, services.clock)
+
+    def check_headers(
+        self, integration: Integration, user_id: str, credentials: Mapping[str, object], config: Settings
+    ) -> None:
+        """Refuse values that no header of the integration could hold; raises as `check_header_values`."""
+        from nango_py.connections.rows import unstored_connection
+        from nango_py.engine.unsendable import check_header_values
+
+        now = self.services.clock.now()
+        check_header_values(
+            integration, unstored_connection(integration.name, user_id, credentials, config, now)
+        )
 
     def delete(self, integration: str, user_id: str, *, revoke: bool = True) -> None:
         """Delete a connection, then revoke its tokens at the provider if the blueprint says how."""
@@ -202,19 +214,8 @@ class Accounts:
         checked = mode_of(declared).validate(credentials, place)
         schema = declared.settings.get("connection_config")
         settings = check_additional_config(schema, config, place)
-        self._check_headers(declared, user_id, checked, settings)
+        self.check_headers(declared, user_id, checked, settings)
         return checked, settings
-
-    def _check_headers(
-        self, integration: Integration, user_id: str, credentials: Mapping[str, object], config: Settings
-    ) -> None:
-        from nango_py.connections.rows import unstored_connection
-        from nango_py.engine.unsendable import check_header_values
-
-        now = self.services.clock.now()
-        check_header_values(
-            integration, unstored_connection(integration.name, user_id, credentials, config, now)
-        )
 
 
 def _place(integration: str, user_id: str) -> str:

@@ -299,7 +299,9 @@ class Logins:
             config = entered.additional_config
         hidden = find_hidden_settings(self._accounts, login["user_id"], integration, form)
         config = {**form.fixed_config, **hidden, **clean_settings(form, config)}
-        return integration, check_user_config(integration, config, place)
+        config = check_user_config(integration, config, place)
+        self._accounts.check_headers(integration, login["user_id"], {}, config)
+        return integration, config
 
     def _start(self, login: dict[str, Any], given: JsonObject, redirect_uri: str) -> str:
         """Begin a login in a browser: the URL of the provider's login page."""

@@ -230,6 +230,20 @@ def test_form_names_the_field_that_no_header_can_hold() -> None:
         assert nango.connections_for_integration("shop") == []
 
 
+def test_login_does_not_begin_with_a_setting_that_no_header_can_hold() -> None:
+    """The user corrects it before the provider is asked."""
+    auth = {"auth_mode": "OAUTH2", "authorization_url": "https://x.test/a", "token_url": "https://x.test/t"}
+    app = {"auth": auth, "oauth_client_id": "id", "oauth_client_secret": "secret"}
+    headers = {"Authorization": "Bearer ${access_token}", "X-Shop": "${additional_config.shop}"}
+    with open_shop(headers, **app, **SHOP) as nango:
+        with pytest.raises(ConnectFailed) as caught:
+            nango.logins.begin("shop", "u", additional_config={"shop": "\u201ca\u201d"})
+        assert (caught.value.code, list(caught.value.fields)) == ("invalid_credentials", ["shop"])
+        assert nango.logins.begin("shop", "u", additional_config={"shop": "a"}).startswith(
+            "https://x.test/a?"
+        )
+
+
 def test_what_headers_can_hold_is_stored() -> None:
     """Control: letters of ISO-8859-1, and any text that a header holds encoded or not at all."""
     with open_shop({"Authorization": "Bearer ${api_key}"}, **KEY, **SHOP) as nango:

@@ -102,6 +102,7 @@ class Upkeep:
             self._schedules.tick(runner)
         if self._is_due("delete", DELETE_SECONDS):
             self._schedules.correct()
+            store.correct()
             store.warn_of_lanes(self._work.settings.lane_names)
             store.delete_ended(int(clock.now() * 1_000_000 - self._work.settings.keep_days * DAY))
 

@@ -114,6 +114,11 @@ UPDATE nango_jobs SET status = 'waiting', attempts = 0, run_at = :now, changed_a
   is_held = 0, turn = turn + 1
 WHERE id = :id AND status IN ('failed', 'dead', 'cancelled') RETURNING {COLUMNS}
 """  # noqa: S608
+# What has an `at` of the caller keeps it.
+CORRECT = """
+UPDATE nango_jobs SET run_at = :now + run_at - changed_at, changed_at = :now
+WHERE status = 'waiting' AND changed_at > :latest AND (attempts > 0 OR run_at = created_at)
+"""
 DELETE_ENDED = """
 DELETE FROM nango_jobs
 WHERE status IN ('done', 'failed', 'dead', 'cancelled') AND changed_at < :before

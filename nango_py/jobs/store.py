@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ATTEMPTS = 10
 """How often a claim is repeated if other workers start a job of the same connection at the same moment."""
 
+CLOCKS_DIFFER = 60 * 1_000_000
+"""Microseconds by which the clocks of machines may differ."""
+
 LOGGER = logging.getLogger("nango_py.jobs")
 
 _numbers = itertools.count()
@@ -412,6 +415,11 @@ class JobStore:
         """Let a failed, dead or cancelled job wait again, within a transaction; None for other jobs."""
         rows = run(statements.RETRY, {"id": job_id, "now": self.now()})
         return JobRow._make(rows[0]) if rows else None
+
+    def correct(self) -> None:
+        """Let jobs start that were stored, or put back, while the clock was ahead."""
+        parameters = {"now": self.now(), "latest": self.now() + CLOCKS_DIFFER}
+        self.database.write(lambda run: run(statements.CORRECT, parameters))
 
     def delete_ended(self, before: int) -> None:
         """Delete jobs that ended before this time in microseconds."""

@@ -312,6 +312,28 @@ def test_a_worker_that_starts_with_a_wrong_clock_takes_no_job(
     assert local.LostJobs(jobs.work.store, clock).put_back(()) == 0
 
 
+def test_a_clock_that_was_ahead_delays_no_job(jobs: Jobs, clock: ManualClock) -> None:
+    """Within an hour a job starts that would have waited for the wrong time; the caller's own time stays."""
+    refusals = [TransportFailed("unreachable")]
+
+    def fail_once(_: HandlerContext) -> None:
+        if refusals:
+            raise refusals.pop()
+
+    jobs.register("fails once", fail_once)
+    clock.set_now(clock.now() + 30 * 86_400)
+    tried = put(jobs, "fails once")
+    jobs.run_due()
+    now, later = put(jobs), put(jobs, user="bob", at=clock.now() + 60)
+    clock.set_now(clock.now() - 30 * 86_400)
+    assert jobs.run_due() == 0
+    clock.advance(3600)
+    jobs.run_due()
+    clock.advance(6)
+    jobs.run_due()
+    assert [jobs.get(job.id).status for job in (tried, now, later)] == ["done", "done", "waiting"]
+
+
 def test_a_job_from_before_the_machine_was_started_runs_again(
     jobs: Jobs, clock: ManualClock, nango: Nango
 ) -> None:

@@ -61,7 +61,7 @@ class LostJobs:
             own: owners of jobs that run in this process.
         """
         now, earlier = self._clock.monotonic(), self._seen
-        leases = self._store.leases(LEASE_SECONDS)
+        leases = self._store.leases(2 * LEASE_SECONDS)
         self._seen = seen = {lease: (earlier or {}).get(lease, now) for lease in leases}
         silent = {lease for lease, since in seen.items() if now - since >= LEASE_SECONDS}
         if earlier is None:

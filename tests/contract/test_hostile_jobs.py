@@ -334,6 +334,18 @@ def test_a_clock_that_was_ahead_delays_no_job(jobs: Jobs, clock: ManualClock) ->
     assert [jobs.get(job.id).status for job in (tried, now, later)] == ["done", "done", "waiting"]
 
 
+def test_a_worker_that_looks_while_a_lease_is_extended_takes_no_job(
+    jobs: Jobs, nango: Nango, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the clock before it reads the lease, which may end later than any that began by then."""
+    put(jobs)
+    looked_at = nango.store.lease_time()
+    clock.advance(local.EXTEND_SECONDS)
+    assert jobs.work.store.exchange(None, "worker", ALL, local.LEASE_SECONDS)[1] is not None
+    monkeypatch.setattr(nango.store, "lease_time", lambda: looked_at)
+    assert local.LostJobs(jobs.work.store, clock).put_back(()) == 0
+
+
 def test_a_job_from_before_the_machine_was_started_runs_again(
     jobs: Jobs, clock: ManualClock, nango: Nango
 ) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from nango_py.database.base import Run
     from nango_py.jobs.runner import Enqueue, Result
     from nango_py.jobs.schedules import Schedules
-    from nango_py.jobs.store import JobRow, JobStore
+    from nango_py.jobs.store import Finished, JobRow, JobStore
     from nango_py.jobs.work import Work
     from nango_py.secret import Secret
 
@@ -216,11 +216,22 @@ class ProcrastinateRunner:
         if claimed is None:
             return
         finished = self.work.run(claimed)
-        if not store.finish(finished) or finished.status != WAITING:
+        if not self._store_end(finished) or finished.status != WAITING:
             return
         # Failed attempts wait without the lock; a job that waits for its quota keeps it, and so its place.
         waits_alone = lock and not finished.is_held
         raise _AgainError(_datetime(finished.run_at), f"later {queued.id}" if waits_alone else None)
+
+    def _store_end(self, finished: Finished) -> bool:
+        """As `JobStore.finish`, as soon as the database is reachable: the handler should not run again."""
+        while True:
+            try:
+                return self.work.store.finish(finished)
+            except StorageError as error:
+                if self.work.is_stopping:
+                    raise
+                LOGGER.warning("the end of a job could not be stored, and will be: %s", error)
+            self.work.clock.sleep(POLL_SECONDS)
 
     def _tick(self, timestamp: int) -> None:
         """Create the jobs of schedules that are due."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from nango_py import Job, Nango
     from nango_py.database.base import Run
+    from nango_py.jobs.context import HandlerContext
     from nango_py.jobs.runner import Enqueue
 
 DOING = "UPDATE procrastinate_jobs SET status = 'doing', worker_id = NULL WHERE task_name = :task"
@@ -149,6 +150,27 @@ def test_a_worker_that_procrastinate_ends_is_started_again(
     nango.jobs.start()
     wait_until(lambda: nango.jobs.get(job.id).is_ended)
     assert (nango.jobs.stop(), nango.jobs.get(job.id).status) == (True, "done")
+
+
+def test_an_end_that_could_not_be_stored_is_stored_later(
+    nango: Nango, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The handler does not run again because the database was unreachable when it returned."""
+    runs: list[str] = []
+
+    def handler(context: HandlerContext) -> str:
+        runs.append(context.job_id)
+        change(nango, "ALTER TABLE nango_jobs RENAME TO nango_jobs_away")
+        return "result"
+
+    nango.jobs.register("breaks", handler)
+    job = nango.jobs.enqueue("breaks")
+    nango.jobs.start()
+    wait_until(lambda: "the end of a job could not be stored" in caplog.text)
+    change(nango, "ALTER TABLE nango_jobs_away RENAME TO nango_jobs")
+    wait_until(lambda: nango.jobs.get(job.id).is_ended)
+    assert nango.jobs.stop()
+    assert (nango.jobs.get(job.id).result, runs) == ("result", [job.id])
 
 
 def test_a_queue_that_cannot_be_opened_is_opened_later(nango: Nango, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 from nango_py.database.opening import open_database
 from nango_py.errors import StorageError
 from nango_py.limits.limit_types import Granted, InFlight, Refused, Spend, Window
-from nango_py.limits.stores.failover import AGREE_SECONDS, RETRY_AFTER, FailoverLimits
+from nango_py.limits.stores.failover import AGREE_SECONDS, FIRST_COUNT, RETRY_AFTER, FailoverLimits
 from nango_py.limits.stores.memory import MemoryLimits
 from nango_py.limits.stores.sql_store import SqlLimits
 from nango_py.secret import Secret
@@ -232,6 +232,21 @@ def test_a_call_that_ends_during_an_outage_leaves_its_place_afterwards(end: str,
     store.is_unreachable = False
     clock.moment += RETRY_AFTER
     assert _sent(limits, 2, cap) == 2
+
+
+def test_processes_that_start_together_soon_know_of_each_other() -> None:
+    """The first one to count sees only itself; two seconds later it keeps to its part."""
+    clock = LimitClock(0.0)
+    store = Breakable(clock, 1)
+    limits = FailoverLimits(store, clock)
+    assert _sent(limits, 1) == 1
+    store.count = 2
+    clock.moment = FIRST_COUNT
+    assert _sent(limits, 1) == 1
+    store.is_unreachable = True
+    _sent(limits, 1)
+    clock.moment += 2 * RETRY_AFTER
+    assert _sent(limits, 10) == 5
 
 
 def test_a_forked_child_counts_as_another_process(tmp_path: Path) -> None:

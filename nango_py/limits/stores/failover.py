@@ -48,8 +48,8 @@ AGREE_SECONDS = 60.0
 LONGEST_PAUSE = 5.0
 """Windows of up to this many seconds are let pass once when the store becomes unreachable."""
 
-COUNT_EVERY = 10.0
-"""Seconds between two counts of the processes."""
+FIRST_COUNT, COUNT_EVERY = 1.0, 10.0
+"""Seconds between two counts of the processes: at first, because many may start together, and at most."""
 
 MAX_SHARES = 2000
 """Maximum number of calls whose shares are cached."""
@@ -131,7 +131,7 @@ class FailoverLimits:
         """See `Forkable`: a child counts as another process, and ends no call of its parent."""
         self._lock = threading.Lock()
         self._name = secrets.token_hex(8)
-        self._count_at = 0.0
+        self._count_at, self._count_every = 0.0, FIRST_COUNT
         self._unended: deque[Callable[[], None]] = deque(maxlen=MAX_UNENDED)
 
     def acquire(
@@ -329,7 +329,8 @@ class FailoverLimits:
         now = self._clock.monotonic()
         if now < self._count_at:
             return
-        self._count_at = now + COUNT_EVERY
+        self._count_at = now + self._count_every
+        self._count_every = min(2 * self._count_every, COUNT_EVERY)
         try:
             processes = max(1, self._store.processes(self._name))
         except StorageError as error:

@@ -59,6 +59,13 @@ _REASONS = {
 _DUPLICATE_CODES = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that may be collected before it is closed, as a `Nango` without `close()` is."""
+
+    def __del__(self) -> None:
+        """Do without the ResourceWarning of Python 3.13; deallocation closes the connection."""
+
+
 class _Holder:
     """Closes a connection as soon as its thread or database is gone.
 
@@ -352,6 +359,7 @@ class FileDatabase(SqliteDatabase):
             timeout=0,  # see `_use`
             isolation_level=None,
             check_same_thread=False,  # close() closes those of other threads
+            factory=_Connection,
         )
 
 
@@ -363,7 +371,9 @@ class MemoryDatabase(SqliteDatabase):
     def __init__(self) -> None:
         super().__init__(MEMORY)
         with FORK_GATE:
-            connection = sqlite3.connect(MEMORY, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(
+                MEMORY, isolation_level=None, check_same_thread=False, factory=_Connection
+            )
             self._shared = _Holder(_configure(connection))
         self.forget_inherited()
         forget_in_children(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import zlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeVar
 
@@ -54,7 +55,7 @@ def refresh_time(
         return expires_at - renew_before
     lifetime = max(0.0, expires_at - min(connection.last_modified.timestamp(), now))
     margin = min(MAX_MARGIN_SECONDS, lifetime * MARGIN_SHARE)
-    share = random.Random(f"{connection.uuid} {connection.generation}").random()  # noqa: S311 - it spreads load
+    share = zlib.crc32(f"{connection.uuid} {connection.generation}".encode()) / (1 << 32)
     return expires_at - margin * (1 + share)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gc
 import hashlib
 import http.client
@@ -393,7 +394,7 @@ def test_rows_grow_with_sessions(tmp_path: Path) -> None:
 
 def pending_rows(folder: Path) -> int:
     """What is under way, as the database says."""
-    with sqlite3.connect(folder / "nango.db") as database:
+    with contextlib.closing(sqlite3.connect(folder / "nango.db")) as database:
         return int(database.execute("SELECT count(*) FROM nango_pending").fetchone()[0])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import traceback
@@ -80,7 +81,7 @@ def refusal(nango: Nango, key: str, **more: Any) -> ConnectFailed:
 
 def rows(folder: Path) -> list[tuple[Any, ...]]:
     """All connections, byte by byte."""
-    with sqlite3.connect(f"{folder}/nango.db") as database:
+    with contextlib.closing(sqlite3.connect(f"{folder}/nango.db")) as database:
         return database.execute("SELECT * FROM nango_connections").fetchall()
 
 

@@ -34,7 +34,7 @@ def _database(backlog: int) -> sqlite3.Connection:
 
 
 def _steps(database: sqlite3.Connection, *sql: str) -> tuple[int, list[Any]]:
-    """How many instructions statements take, and the rows of the last one."""
+    """How many instructions statements take, and the rows of the last one; the database is closed then."""
     count = 0
 
     def step() -> int:
@@ -47,7 +47,7 @@ def _steps(database: sqlite3.Connection, *sql: str) -> tuple[int, list[Any]]:
     rows: list[Any] = []
     for each in sql:
         rows = database.execute(to_sqlite(each), parameters).fetchall()
-    database.set_progress_handler(None, 0)
+    database.close()
     return count, rows
 
 

@@ -14,7 +14,7 @@ import socket
 import struct
 import threading
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
@@ -204,15 +204,24 @@ def cases() -> Iterator[Case]:
 CASES = list(cases())
 
 
+@dataclass
+class Turn:
+    """A case that the server follows once. An earlier one may still end, and sets no event of this one."""
+
+    case: Case
+    may_send_surplus: threading.Event = field(default_factory=threading.Event)
+    has_sent_surplus: threading.Event = field(default_factory=threading.Event)
+
+
 class Server:
     """Gives the first request of each case its response, and every other one its own key as the body."""
 
     def __init__(self) -> None:
-        self._case: Case | None = None
+        self._turn: Turn | None = None
+        self._next: Turn | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self.may_send_surplus, self.has_sent_surplus = threading.Event(), threading.Event()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/"
 
     def __enter__(self) -> Self:
@@ -222,7 +231,8 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.may_send_surplus.set()
+        if self._turn is not None:
+            self._turn.may_send_surplus.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -239,14 +249,13 @@ class Server:
         for stream in self._sockets:
             with contextlib.suppress(OSError):
                 stream.shutdown(socket.SHUT_RDWR)
-        self.may_send_surplus.clear()
-        self.has_sent_surplus.clear()
-        self._case = case
+        self._turn = self._next = Turn(case)
 
     def send_surplus(self) -> None:
         """Let the surplus go out, and wait until it has."""
-        self.may_send_surplus.set()
-        assert self.has_sent_surplus.wait(20)
+        assert self._turn is not None
+        self._turn.may_send_surplus.set()
+        assert self._turn.has_sent_surplus.wait(20)
 
     def _start(self, work: Callable[..., None], *arguments: Any) -> None:
         thread = threading.Thread(target=work, args=arguments)
@@ -264,21 +273,25 @@ class Server:
         late = b""
         with contextlib.suppress(OSError):
             while request := _read_request(stream):
-                case, self._case = self._case, None
-                if case is None:
-                    body = request.partition(b"Key ")[2].partition(b"\r\n")[0]
-                    stream.sendall(late + head(b"Content-Length: %d" % len(body)) + body)
+                turn, self._next = self._next, None
+                if turn is not None:
+                    try:
+                        late = self._follow(turn, stream)
+                    finally:
+                        turn.has_sent_surplus.set()
                     continue
-                stream.sendall(case.first + (case.surplus if case.when == EARLY else b""))
-                if case.when == IDLE:
-                    self.may_send_surplus.wait()
-                    stream.sendall(case.surplus)
-                    wait_until(lambda: _has_arrived(stream))
-                if case.when == LATE:
-                    late = case.surplus
-                self.has_sent_surplus.set()
-            return
-        self.has_sent_surplus.set()
+                body = request.partition(b"Key ")[2].partition(b"\r\n")[0]
+                stream.sendall(late + head(b"Content-Length: %d" % len(body)) + body)
+
+    def _follow(self, turn: Turn, stream: socket.socket) -> bytes:
+        """Send the case's response, and its surplus if it is due; otherwise return it for later."""
+        case = turn.case
+        stream.sendall(case.first + (case.surplus if case.when == EARLY else b""))
+        if case.when == IDLE:
+            turn.may_send_surplus.wait()
+            stream.sendall(case.surplus)
+            wait_until(lambda: _has_arrived(stream))
+        return case.surplus if case.when == LATE else b""
 
 
 def _has_arrived(stream: socket.socket) -> bool:

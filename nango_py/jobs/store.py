@@ -70,7 +70,7 @@ class JobRow(NamedTuple):
 
 
 class JobLease(NamedTuple):
-    """The lease of a running job, as it was read: each sign of life of its owner changes `ends_at`."""
+    """The lease of a running job, as it was read. Extending it changes `ends_at`."""
 
     id: str
     owner: str
@@ -372,7 +372,7 @@ class JobStore:
         return sql.replace(":lease_now", SERVER_MICROSECONDS) if self.database.is_shared else sql
 
     def extend(self, owners: Iterable[str], seconds: float) -> None:
-        """Show that the owners are alive: their running jobs stay their own for this long."""
+        """Let the leases of the owners' running jobs end after `seconds` from now."""
         owners, sql, lease = tuple(owners), self._timed(statements.EXTEND), self._lease(seconds)
 
         def work(run: Run) -> None:
@@ -392,7 +392,10 @@ class JobStore:
         return {JobLease(*row[:3]): bool(row[3]) for row in rows}
 
     def put_back(self, lost: JobLease) -> bool:
-        """Put back a job whose worker died; one without attempts left is dead. False if it shows life."""
+        """Put back a job whose worker died, or mark it dead after its last attempt.
+
+        Returns False if its lease was extended.
+        """
 
         def work(run: Run) -> bool:
             rows = run(statements.BY_ID_FOR_UPDATE, {"id": lost.id})

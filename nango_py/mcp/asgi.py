@@ -89,10 +89,10 @@ class ToolServer:
 
     @contextlib.contextmanager
     def _place(self) -> Iterator[None]:
-        """A place among the requests that run, from the body on.
+        """Count a request as running, from its body on.
 
         Raises:
-            _RefusedError: there is none.
+            _RefusedError: as many requests as are allowed run already.
         """
         if self._running >= MAX_RUNNING:
             raise _RefusedError(503, "too many requests at a time", ((b"retry-after", b"5"),))

@@ -83,7 +83,7 @@ class ConnectRequest:
         return _parse_fields(self.body.decode("utf-8", "replace"))
 
     def session_token(self) -> str:
-        """The token of a connect session, where the endpoint takes it from; "" if there is none."""
+        """The token of the connect session: a Bearer token, or a form's field; "" if the request has none."""
         return self.bearer() if self.is_data else self.fields().get("session", "")
 
     def config(self) -> JsonObject:

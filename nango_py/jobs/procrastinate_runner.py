@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import procrastinate
 from procrastinate import retry
+from procrastinate.worker import Worker
 
 from nango_py.database.base import DuplicateRowError
 from nango_py.errors import NangoError, StorageError
@@ -391,7 +392,8 @@ class ProcrastinateRunner:
 
     async def _run_worker_once(self, lanes: tuple[str, ...], concurrency: int, *, is_first: bool) -> None:
         queues = [QUEUE + lane for lane in lanes]
-        await self._app.run_worker_async(
+        worker = Worker(
+            self._app,
             queues=[UPKEEP_QUEUE, *queues] if is_first else queues,
             name=f"nango-{'-'.join(lanes)}",
             concurrency=concurrency,
@@ -401,6 +403,15 @@ class ProcrastinateRunner:
             update_heartbeat_interval=self.heartbeat_seconds,
             stalled_worker_timeout=self.dead_seconds,
         )
+        running = asyncio.ensure_future(worker.run())  # type: ignore[no-untyped-call]
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            running.cancel()
+            # asyncio may lose the cancellation of a worker that takes a connection from the pool.
+            worker.stop()  # type: ignore[no-untyped-call]
+            await running
+            raise
 
     def run_due(self) -> int:
         """Run the jobs that are due, with as many workers as `run`, and return; 0 because others may help."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 import procrastinate
 import psycopg_pool
 import pytest
+from procrastinate import worker
 from procrastinate.jobs import Status
 
 from nango_py.errors import StorageError
@@ -137,19 +140,35 @@ def test_a_worker_that_procrastinate_ends_is_started_again(
 ) -> None:
     """It does so without an error if a part of it failed; only `stop` ends the worker for us."""
     starts: list[int] = []
-    run = procrastinate.App.run_worker_async
+    run = worker.Worker.run
 
-    async def end_at_once(app: procrastinate.App, **options: Any) -> None:
+    async def end_at_once(one: worker.Worker) -> None:
         starts.append(1)
         if len(starts) > 3:
-            await run(app, **options)
+            await run(one)
 
-    monkeypatch.setattr(procrastinate.App, "run_worker_async", end_at_once)
+    monkeypatch.setattr(worker.Worker, "run", end_at_once)
     monkeypatch.setattr(procrastinate_runner, "POLL_SECONDS", 0.01)
     job = put(nango)
     nango.jobs.start()
     wait_until(lambda: nango.jobs.get(job.id).is_ended)
     assert (nango.jobs.stop(), nango.jobs.get(job.id).status) == (True, "done")
+
+
+def test_a_worker_stops_that_lost_its_cancellation(nango: Nango, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As asyncio may lose one that arrives while a worker registers itself, on a connection of a pool."""
+    register, registering = procrastinate.manager.JobManager.register_worker, threading.Event()
+
+    async def lose(manager: procrastinate.manager.JobManager) -> int:
+        registering.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return await register(manager)
+
+    monkeypatch.setattr(procrastinate.manager.JobManager, "register_worker", lose)
+    nango.jobs.start()
+    assert registering.wait(60)
+    assert nango.jobs.stop(20)
 
 
 def test_an_end_that_could_not_be_stored_is_stored_later(

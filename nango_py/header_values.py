@@ -26,7 +26,7 @@ MAX_WAITS = 256
 
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?|[+-]?\.\d+", re.ASCII)
 _AMOUNT = r"\d{1,12}(?:\.\d{1,12})?"
-_UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d)(?![a-z])"
+_UNIT = r"(?:milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)(?![a-z])"
 # In `1m30s` a digit follows the unit.
 _PART = re.compile(rf"({_AMOUNT}) ?({_UNIT})", re.ASCII | re.IGNORECASE)
 DURATION = re.compile(
@@ -35,8 +35,12 @@ DURATION = re.compile(
 """One to five amounts with units."""
 
 _ISO_DURATION = re.compile(
-    r"P(?=.*\d)(?:(\d{1,6})D)?(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?", re.ASCII
+    r"P(?=.*\d)(?:(\d{1,6})W)?(?:(\d{1,6})D)?"
+    r"(?:T(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,9})?)S)?)?",
+    re.ASCII | re.IGNORECASE,
 )
+CLOCK = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d(?:\.\d{1,9})?)", re.ASCII)
+"""Hours, minutes and seconds, as .NET writes a duration."""
 
 _EPOCHS = ((1e17, 1e9), (1e14, 1e6), (1e12, 1e3), (1e9, 1.0))
 """From which size on a number is a moment in Unix nanoseconds, microseconds, milliseconds or seconds."""
@@ -117,9 +121,10 @@ def parse_date(written: str | None) -> float | None:
     text = (written or "").strip().strip('"')
     if not 0 < len(text) <= MAX_TEXT:
         return None
-    # datetime reads no names of time zones.
-    if text[:1].isdigit() and text.endswith((" UTC", " GMT")):
-        text = f"{text[:-4]}+00:00"
+    # datetime reads no names of time zones, and no small letters.
+    if text[:1].isdigit():
+        text = text.upper()
+        text = f"{text[:-4]}+00:00" if text.endswith((" UTC", " GMT")) else text
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             moment = read(text)
@@ -159,11 +164,13 @@ def parse_longest_wait(written: str, response_time: Callable[[], float]) -> floa
 
 
 def parse_duration(written: str) -> float | None:
-    """Seconds of `6m0s`, `1.5s`, `20ms`, `30 seconds`, `1 minute and 30 seconds` or `PT30S` (ISO 8601)."""
+    """Seconds of `6m0s`, `20ms`, `1 minute and 30 seconds`, `00:00:30` or `PT30S` (ISO 8601)."""
     text = written.strip().strip('"')
     if len(text) <= MAX_TEXT and (found := _ISO_DURATION.fullmatch(text)):
-        units = (86_400.0, 3600.0, 60.0, 1.0)
+        units = (604_800.0, 86_400.0, 3600.0, 60.0, 1.0)
         return sum(float(amount or 0) * unit for amount, unit in zip(found.groups(), units, strict=True))
+    if len(text) <= MAX_TEXT and (found := CLOCK.fullmatch(text)):
+        return float(found[1]) * 3600.0 + float(found[2]) * 60.0 + float(found[3])
     if not 0 < len(text) <= MAX_TEXT or not DURATION.fullmatch(text):
         return None
     parts = [(float(amount), _unit_seconds(unit.lower())) for amount, unit in _PART.findall(text)]
@@ -175,7 +182,7 @@ def parse_duration(written: str) -> float | None:
 def _unit_seconds(unit: str) -> float:
     if unit.startswith(("ms", "milli")):
         return 0.001
-    return {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[unit[0]]
+    return {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}[unit[0]]
 
 
 def parse_reset(written: str | None, means: str, response_time: Callable[[], float]) -> float | None:

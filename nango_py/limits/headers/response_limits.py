@@ -10,8 +10,10 @@ import re
 from typing import TYPE_CHECKING
 
 from nango_py.header_values import (
+    CLOCK,
     DURATION,
     MAX_WAIT_SECONDS,
+    MAX_WAITS,
     is_in_milliseconds,
     lower_case,
     parse_date,
@@ -94,7 +96,7 @@ def parse_retry_after(headers: Mapping[str, str], now: float, name: str = "retry
             if found and seconds is not None:
                 return _usable_wait(seconds / 1000 if found[1] else seconds)
     if seconds is None:
-        return None
+        return parse_body_wait(f"retry after {by_name.get(name, '')[:MAX_WAITS]}", response_time())
     return _usable_wait(seconds / 1000 if is_in_milliseconds(name) else seconds)
 
 
@@ -109,15 +111,31 @@ def parse_body_wait(text: str, response_time: float = 0.0) -> float | None:
         text: the body.
         response_time: Unix seconds of the response, for moments such as "Retry after 2026-11-30T03:20:00Z".
     """
-    scanned = text[:MAX_BODY]
+    scanned = _with_plain_numbers(text[:MAX_BODY])
     for pattern in _SENTENCES:
         for found in pattern.finditer(scanned):
             words = found.groupdict()
-            written = re.sub(r"an? (?=[hm])", "1 ", words["value"], flags=re.IGNORECASE)
-            seconds = parse_wait_value(written, lambda: response_time)
+            seconds = parse_wait_value(words["value"], lambda: response_time)
             if seconds is not None:
                 return _usable_wait(seconds / 1000 if words.get("ms") else seconds)
     return GITHUB_SECONDS if "secondary rate limit" in scanned else None
+
+
+def _with_plain_numbers(text: str) -> str:
+    """The text with `1200 seconds` for "1,200 more  seconds", "600-1200 seconds" and the like."""
+    text = " ".join(text.split())
+    text = re.sub(
+        r"\b\d{1,3}(?:,\d{3}){1,3}\b", lambda found: found[0].replace(",", ""), text, flags=re.ASCII
+    )
+    return _WORDS_OF_NUMBERS.sub(lambda found: "1" if found["one"] else "", text)
+
+
+_WORDS_OF_NUMBERS = re.compile(
+    r"\b(?P<one>an?|one)(?= (?:second|minute|hour|day|week)\b)"
+    r"|(?<=\d) (?:more|additional|further|full|whole)\b"
+    rf"|\b\d{{1,6}} ?(?:-|\u2013|to|or) ?(?={DURATION.pattern})",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def parse_limits(
@@ -158,25 +176,34 @@ def _complete(declared: LimitStatus, known: tuple[LimitStatus, ...]) -> tuple[Li
 _VALUE = (
     r"(?P<value>\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
     r"|(?:mon|tue|wed|thu|fri|sat|sun), \d\d? [a-z]{3} \d{4} \d\d:\d\d:\d\d gmt"
-    rf"|PT?\d[\dDTHM]{{0,30}}(?:\.\d{{1,9}})?[DHMS]\b|{DURATION.pattern}|an? (?:hour|minute)\b"
-    r"|\d{1,19}(?:\.\d{1,12})?(?![\w%/]|[.:]\d| ?(?:times|attempts|requests|calls|retries)\b))"
+    rf"|PT?\d[\dDTHM]{{0,30}}(?:\.\d{{1,9}})?[DHMSW]\b|{DURATION.pattern}"
+    r"|\d{1,19}(?:\.\d{1,12})?(?![\w%/]|[.:-]\d"
+    r"| ?(?:times|attempts|requests|calls|retries|of)\b| (?:[a-z]+ )?(?:days|months?|years?)\b))"
 )
 _AGAIN = r"(?: it| this| again| the request| your request)*"
+_BETWEEN = r"(?: ?[:=] ?| )[\"'(\[]?"
 _RETRY_FIELD = (
-    r"[\"']retry[_-]?(?:after|delay|in)(?:_?in)?(?:[_-]?(?:(?P<ms>ms|milliseconds?|millis)|seconds?|secs?|s))?"
-    r"[\"'] ?: ?(?:\{ ?[\"']seconds[\"'] ?: ?)?[\"']?"
+    r"[\"'<]?\bretry[_-]?(?:after|delay|in)(?:_?in)?(?:[_-]?(?:(?P<ms>ms|milliseconds?|millis)|seconds?|secs?|s))?"
+    r"(?:[\"'] ?:|>|[\"']?=) ?(?:\{ ?[\"']seconds[\"'] ?: ?)?[\"']?"
 )
 _RESET_FIELD = (
     r"[\"'](?:rate_?limit_?)?(?:resets?_?(?:after|at|in|time)?|wait(?:_?(?:time|seconds|for))?)[\"']"
     r" ?: ?[\"']?"
 )
 _SENTENCES = tuple(
-    re.compile(pattern + _VALUE, re.IGNORECASE | re.ASCII)
+    re.compile(pattern, re.IGNORECASE | re.ASCII)
     for pattern in (
-        _RETRY_FIELD,
-        rf"\b(?:available|(?:try|retry|send|request){_AGAIN}|resets?) (?:again )?(?:in|at|after) (?:about )?",
-        r"\b(?:retry|again|wait)(?: for| after| until| at least| another| about)* ",
-        _RESET_FIELD,
+        rf"{_RETRY_FIELD}(?P<value>{CLOCK.pattern})",
+        _RETRY_FIELD + _VALUE,
+        (
+            rf"\b(?:available|(?:try|retry|send|request){_AGAIN}|resets?) (?:again )?(?:in|at|after)"
+            rf"(?: about)?{_BETWEEN}{_VALUE}"
+        ),
+        (
+            rf"\b(?:(?:retry|again|wait)-?|(?:blocked|back off)(?= for))"
+            rf"(?:(?: |(?<=-))(?:for|in|after|until|at least|another|about))*{_BETWEEN}{_VALUE}"
+        ),
+        _RESET_FIELD + _VALUE,
     )
 )
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nango_py import Sandbox
 from tests.support.databases import fresh_postgres, fresh_redis
+from tests.support.fork_server import run
 from tests.support.job_killer import credentials, entry
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def drill(runner: str, mode: str, jobs: int, kills: int, folder: Path) -> tuple[dict[str, Any], Sandbox]:
@@ -27,13 +26,9 @@ def drill(runner: str, mode: str, jobs: int, kills: int, folder: Path) -> tuple[
         url = f"sqlite:///{folder}/.nango/nango.db"
         if runner == "procrastinate":
             url = stack.enter_context(fresh_postgres())
-        command = [
-            sys.executable, str(ROOT / "tests/support/job_killer.py"), runner, mode, str(jobs), str(kills),
-            "20261130", url, stack.enter_context(fresh_redis()), sandbox.base_url, str(folder),
-        ]  # fmt: skip
-        done = subprocess.run(
-            command, capture_output=True, text=True, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, timeout=350,
-            check=False,
+        done = run(
+            "tests.support.job_killer:main", runner, mode, str(jobs), str(kills), "20261130", url,
+            stack.enter_context(fresh_redis()), sandbox.base_url, str(folder), env={}, timeout=350,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout), sandbox

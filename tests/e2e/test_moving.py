@@ -5,10 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-import subprocess
-import sys
 import tracemalloc
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,14 +13,15 @@ import pytest
 from nango_py import Nango, NangoError
 from nango_py.connections.bulk import iter_rows
 from tests.support.databases import fresh_postgres
+from tests.support.fork_server import run
 from tests.support.nango_exports import a_response
 from tests.support.planted_secrets import Collector, everything_of, secret, shown, traces
 from tests.support.transfer_products import MODES, a_key, a_nango, an_entry, everything, example_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
 KEY = a_key()
 CONNECTIONS = 1000
 
@@ -62,17 +60,8 @@ def test_a_thousand_connections_go_to_postgresql_and_back(tmp_path: Path) -> Non
 
 def kill(job: str, kills: int, url: str, folder: Path) -> dict[str, Any]:
     """What the killer found."""
-    killer = str(ROOT / "tests/support/import_killer.py")
-    command = [sys.executable, killer, job, str(kills), "20261126", url, str(folder)]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT)},
-        timeout=110,
-        check=False,
-    )
+    killer = "tests.support.import_killer:main"
+    done = run(killer, job, str(kills), "20261126", url, str(folder), env={})
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

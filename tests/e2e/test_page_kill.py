@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nango_py.connections.keys import generate_key
+from tests.support.fork_server import run
 from tests.support.page_killer import BLOCKS, TOTAL
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def read_list(folder: Path, how: str, kind: str, kills: int) -> dict[str, Any]:
     """What the program that kills readers reports."""
     environ = {**os.environ, "NANGO_ENCRYPTION_KEYS": generate_key().reveal()}
-    command = [sys.executable, "-m", "tests.support.page_killer", how, kind, str(kills), "7", str(folder)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, env=environ)
+    done = run("tests.support.page_killer:main", how, kind, str(kills), "7", str(folder), env=environ)
+    assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

@@ -3,38 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.support.databases import fresh_postgres
+from tests.support.fork_server import run
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def kill(job: str, kills: int, url: str, folder: Path) -> dict[str, Any]:
     """What the killer found."""
-    command = [
-        sys.executable,
-        str(ROOT / "tests/support/store_killer.py"),
-        job,
-        str(kills),
-        "20261122",
-        url,
-        str(folder),
-    ]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT)},
-        timeout=110,
-        check=False,
-    )
+    done = run("tests.support.store_killer:main", job, str(kills), "20261122", url, str(folder), env={})
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

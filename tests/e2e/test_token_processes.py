@@ -7,25 +7,23 @@ Longer forms: `python -m tests.support.token_processes rounds 100` and
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tests.support.fork_server import run
 from tests.support.oauth_product import a_nango
 from tests.support.oauth_token_server import Provider
 from tests.support.token_killer import KEPT, POINTS, ROTATIONS
 from tests.support.token_processes import rounds
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def drill(job: str, runs: int, database_url: str) -> dict[str, Any]:
     """What a drill counted."""
-    command = [sys.executable, "-m", "tests.support.token_killer", job, str(runs), database_url]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
-    assert run.returncode == 0, run.stderr
-    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    done = run("tests.support.token_killer:main", job, str(runs), database_url)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return told
 
 

@@ -163,7 +163,7 @@ def stop_at_end(jobs: Jobs) -> None:
     jobs.runner.request_stop()
 
 
-def main(arguments: list[str]) -> None:
+def main(*arguments: str) -> None:
     """Run the drill and report."""
     runner, mode, jobs, kills, seed, *urls, folder = arguments
     killer = JobKiller(runner, mode, int(seed), urls, Path(folder))
@@ -175,4 +175,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

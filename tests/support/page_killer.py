@@ -135,9 +135,8 @@ class Killer:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> None:
+def main(how: str, kind: str, kills: str, seed: str, folder: str) -> None:
     """Run the program."""
-    how, kind, kills, seed, folder = sys.argv[1:]
     killer = Killer(how, kind, int(kills), int(seed), Path(folder))
     killer.run()
     with killer.open() as store:
@@ -146,4 +145,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

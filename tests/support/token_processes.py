@@ -1,9 +1,8 @@
 """A process with sixteen callers that all use the token of a user read from standard input.
 
-    python -m tests.support.token_processes DATABASE_URL PROVIDER_URL careful|careless
-
-Each line of input is a user; each line of output is JSON, one text for each caller: the token that the API
-received, or the name of an error. `careless` disables the leases, as the control.
+Its arguments are DATABASE_URL PROVIDER_URL careful|careless. Each line of input is a user; each line of
+output is JSON, one text for each caller: the token that the API received, or the name of an error. `careless`
+disables the leases, as the control.
 
     python -m tests.support.token_processes rounds 100
 
@@ -13,7 +12,6 @@ runs the whole proof that many times, on SQLite and on PostgreSQL, and prints th
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import threading
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nango_py import NangoError
 from nango_py.connections.lease import Leases
+from tests.support.fork_server import start
 from tests.support.oauth_product import a_nango
 from tests.support.oauth_token_server import Provider
 
@@ -48,11 +47,11 @@ def work(database_url: str, provider_url: str, care: str) -> None:
             return True
 
         Leases.acquire = everybody  # type: ignore[method-assign]
-    start = threading.Barrier(CALLERS)
+    together = threading.Barrier(CALLERS)
     with a_nango(provider_url, database_url) as nango, ThreadPoolExecutor(CALLERS) as threads:
 
         def call(user: str) -> str:
-            start.wait()
+            together.wait()
             try:
                 return str(nango.executor("mail", user).get("things", deadline_seconds=60).json()["token"])
             except NangoError as error:
@@ -70,35 +69,24 @@ class Workers:
     """Four of these processes."""
 
     def __init__(self, database_url: str, provider_url: str, care: str = "careful") -> None:
-        command = [sys.executable, "-m", "tests.support.token_processes", database_url, provider_url, care]
-        self._processes = [
-            subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-            )
-            for _ in range(PROCESSES)
-        ]
+        target = "tests.support.token_processes:work"
+        self._processes = [start(target, database_url, provider_url, care) for _ in range(PROCESSES)]
 
     def __enter__(self) -> Self:
         for process in self._processes:
-            assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
         return self
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes:
-            process.communicate(timeout=60)
+            process.communicate()
+            process.__exit__()
 
     def call(self, user: str) -> list[str]:
         """The results of all 64 callers."""
         for process in self._processes:
-            assert process.stdin is not None
             process.stdin.write(f"{user}\n")
-        return [seen for process in self._processes for seen in json.loads(_line(process))]
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    return process.stdout.readline()
+        return [seen for process in self._processes for seen in json.loads(process.stdout.readline())]
 
 
 def rounds(
@@ -132,7 +120,4 @@ def main(number: int) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "rounds":
-        main(int(sys.argv[2]))
-    else:
-        work(*sys.argv[1:])
+    main(int(sys.argv[2]))

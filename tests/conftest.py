@@ -64,7 +64,8 @@ def _clean_loggers() -> Iterator[None]:
     """The `log_level` of one test's integration is not that of the next test's integration with its name."""
     yield
     for name, logger in list(logging.root.manager.loggerDict.items()):
-        if name.startswith("nango_py.integrations.") and isinstance(logger, logging.Logger):
+        # setLevel takes the time of a visit to every logger, and late in a run there are many.
+        if name.startswith("nango_py.integrations.") and isinstance(logger, logging.Logger) and logger.level:
             logger.setLevel(logging.NOTSET)
 
 

@@ -1,4 +1,7 @@
-"""The nango command as a process, with real sockets, signals, pipes and terminals."""
+"""The nango command as a process, with real sockets, signals, pipes and terminals.
+
+The terminals, a closed pipe and the demo of the wheel are those of a Python that was just started.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ import pytest
 
 from nango_py.attempt import Attempt
 from nango_py.cli.demo.result import CallOutcome, Result, SandboxCounts
+from tests.support.fork_server import NANGO, Child, run, start
 from tests.support.oauth_product import mail
 from tests.support.oauth_token_server import Provider
 
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "pk_planted_0123456789"
-NANGO = [sys.executable, "-m", "nango_py"]
+COMMAND = [sys.executable, "-m", "nango_py"]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -41,38 +45,18 @@ def environment(**more: str) -> dict[str, str]:
 
 def nango(folder: Path, *arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder."""
-    return subprocess.run(
-        [*NANGO, *arguments],
-        cwd=folder,
-        env=environment(**more),
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return run(NANGO, *arguments, text=stdin, cwd=folder, env=environment(**more))
 
 
 @contextmanager
-def sandbox(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def sandbox(folder: Path, *arguments: str) -> Iterator[tuple[Child, str]]:
     """A running `nango sandbox` and its introduction."""
-    process = subprocess.Popen(
-        [*NANGO, "sandbox", *arguments],
-        cwd=folder,
-        env=environment(PYTHONUNBUFFERED="1"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
+    unbuffered = environment(PYTHONUNBUFFERED="1")
+    with start(NANGO, "sandbox", *arguments, cwd=folder, env=unbuffered) as process:
         introduction = process.stdout.readline()
         while "requests: {" not in introduction:
             introduction += process.stdout.readline()
         yield process, introduction
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def product(folder: Path, introduction: str) -> None:
@@ -134,7 +118,7 @@ def test_the_sandbox_runs_until_it_is_interrupted(tmp_path: Path) -> None:
         product(tmp_path, introduction)
         assert nango(tmp_path, "call", "klaviyo", "user-1", "GET", "metrics").returncode == 0
         process.send_signal(signal.SIGINT)
-        err = process.communicate(timeout=60)[1]
+        err = process.communicate()[1]
     assert process.returncode == 130
     assert "Klaviyo-API-Key key_example_1234" in introduction
     assert err == "1 requests received; faults injected: none\n"
@@ -153,7 +137,6 @@ def test_several_sandboxes_have_ports_in_a_row(tmp_path: Path) -> None:
     """Each API has its own port and settings, and all are shown on the page of each."""
     options = ("--port", str(free_pair()), "--limits", "none")
     with sandbox(tmp_path, "klaviyo:v1", "slack", *options) as (process, introduction):
-        assert process.stdout is not None
         shown = introduction
         while "auth: {" not in shown:
             line = process.stdout.readline()
@@ -163,7 +146,7 @@ def test_several_sandboxes_have_ports_in_a_row(tmp_path: Path) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{urls[0]}/_sandbox/state", timeout=10) as response:
             state = json.load(response)
         process.send_signal(signal.SIGINT)
-        err = process.communicate(timeout=60)[1]
+        err = process.communicate()[1]
     assert [int(each) - int(urls[0]) for each in urls] == [0, 1]
     assert [each["title"] for each in state["sandboxes"]] == ["Klaviyo", "Slack"]
     assert f"http://127.0.0.1:{urls[1]}/_sandbox/token/api/oauth.v2.access" in shown
@@ -265,7 +248,10 @@ def test_the_demo_runs_from_a_wheel_in_any_folder(tmp_path: Path) -> None:
     zipfile.ZipFile(tmp_path / built.stdout.split()[-1]).extractall(tmp_path / "site")
     folder = tmp_path / "elsewhere"
     folder.mkdir()
-    found = nango(folder, "demo", "--calls", "8", PYTHONPATH=str(tmp_path / "site"))
+    found = subprocess.run(
+        [*COMMAND, "demo", "--calls", "8"], cwd=folder, env=environment(PYTHONPATH=str(tmp_path / "site")),
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
     assert found.stderr == ""
     assert found.returncode == 0
     assert not list(folder.iterdir())
@@ -302,7 +288,7 @@ def test_the_demo_reports_problems(outcome: Result, problems: int) -> None:
 def test_a_closed_pipe_is_not_an_error(tmp_path: Path) -> None:
     """A command whose output pipe is closed exits without a message."""
     process = subprocess.Popen(
-        [*NANGO, "schema", "blueprint"],
+        [*COMMAND, "schema", "blueprint"],
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -338,14 +324,12 @@ def test_sigterm_waits_for_a_token_refresh(tmp_path: Path, words: tuple[str, ...
         register = ["connections", "register", "mail", "user-1", "--credentials-file", "-", "--no-verify"]
         assert nango(tmp_path, *register, stdin=json.dumps(credentials)).returncode == 0
         provider.gate.clear()
-        process = subprocess.Popen(
-            [*NANGO, *words], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        assert provider.arrived.acquire(timeout=60)
-        process.send_signal(signal.SIGTERM)
-        provider.gate.set()
-        process.communicate(timeout=60)
-        assert process.returncode == -signal.SIGTERM
+        with start(NANGO, *words, cwd=tmp_path, env=environment()) as process:
+            assert provider.arrived.acquire(timeout=60)
+            process.send_signal(signal.SIGTERM)
+            provider.gate.set()
+            process.communicate()
+            assert process.returncode == -signal.SIGTERM
         again = nango(tmp_path, "call", "mail", "user-1", "GET", "things")
         assert again.returncode == 0, again.stderr
         assert provider.calls_of("user-1") == ["granted"]
@@ -367,7 +351,7 @@ def on_terminal(
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(folder)
-        os.execve(sys.executable, [*NANGO, *arguments], environment(TERM="xterm", COLUMNS="120", **more))  # noqa: S606 - no shell is needed
+        os.execve(sys.executable, [*COMMAND, *arguments], environment(TERM="xterm", COLUMNS="120", **more))  # noqa: S606 - no shell is needed
     shown, has_typed = "", not when
     try:
         while select.select([terminal], [], [], 60)[0]:

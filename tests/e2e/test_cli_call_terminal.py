@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,9 @@ import pytest
 
 from nango_py import Nango
 from nango_py.cli.waiting import CLEAR_LINE
+from tests.support.fork_server import NANGO, run
 from tests.support.recording_server import Received, RecordingServer, Reply
-from tests.support.terminal import COMMAND, Terminal, on_terminal
+from tests.support.terminal import Terminal, on_terminal
 from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -129,14 +129,7 @@ def test_ctrl_c_stops_the_wait(folder: Path) -> None:
 def test_a_pipe_gets_the_body_alone(folder: Path, api: Api) -> None:
     """The control: no line, no colour and no indentation where a program reads."""
     api.may_respond.set()
-    done = subprocess.run(
-        [*COMMAND, *call("slow")],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=HANG_SECONDS * 3,
-        check=False,
-    )
+    done = run(NANGO, *call("slow"), cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout) == {"name": "Zoë", "sizes": [1, 2]}
     assert "\n" not in done.stdout

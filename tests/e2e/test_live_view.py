@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from nango_py import Nango, Sandbox
+from tests.support.fork_server import NANGO, Child, start
 from tests.support.limit_stores import place_of
 from tests.support.sandbox_product import ENCRYPTION_KEY, SHOP
 
@@ -23,7 +22,6 @@ LIMITED: dict[str, Any] = {
     "rate_limits": {"budgets": [{"key": "${method} ${endpoint}", "otherwise": ["100/minute", "500/day"]}]},
 }
 CREDENTIALS = {"user-1": {"api_key": "key_planted_1234"}}
-COMMAND = (sys.executable, "-m", "nango_py")
 
 
 def _product(folder: Path, base_url: str, store: str) -> Nango:
@@ -35,12 +33,9 @@ def _product(folder: Path, base_url: str, store: str) -> Nango:
     return nango
 
 
-def _nango(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, "limits", "shop", "user-1", "--json", *arguments],
-        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={"NANGO_ENCRYPTION_KEYS": ENCRYPTION_KEY, "PATH": ""},
-    )  # fmt: skip
+def _nango(folder: Path, *arguments: str) -> Child:
+    environ = {"NANGO_ENCRYPTION_KEYS": ENCRYPTION_KEY, "PATH": ""}
+    return start(NANGO, "limits", "shop", "user-1", "--json", *arguments, cwd=folder, env=environ)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "redis"])
@@ -58,8 +53,8 @@ def test_another_process_sees_what_this_one_has_used(kind: str, tmp_path: Path) 
             here = [(view.key, view.window, view.used, view.left, view.gate) for view in shop.limits()]
             views = asyncio.run(nango.async_executor("shop", "user-1").limits())
             assert [(view.key, view.used) for view in views] == [(row[0], row[2]) for row in here]
-        shown = _nango(tmp_path)
-        out, err = shown.communicate(timeout=60)
+        with _nango(tmp_path) as shown:
+            out, err = shown.communicate()
     assert (shown.returncode, err) == (0, "")
     assert here == [("GET things", "100/minute", 3, 97, 0.0), ("GET things", "500/day", 3, 497, 0.0)]
     rows = json.loads(out)
@@ -74,15 +69,14 @@ def test_watching_shows_it_again_until_it_is_stopped(tmp_path: Path) -> None:
     with (
         Sandbox(LIMITED, credentials=CREDENTIALS) as sandbox,
         _product(tmp_path, sandbox.base_url, "sql") as nango,
+        _nango(tmp_path, "--watch") as watching,
     ):
-        watching = _nango(tmp_path, "--watch")
-        assert watching.stdout is not None
         seen = [watching.stdout.readline()]
         nango.executor("shop", "user-1").get("things")
         while len(seen) < 10 and "GET #" not in seen[-1]:
             seen.append(watching.stdout.readline())
         watching.send_signal(signal.SIGINT)
-        watching.communicate(timeout=60)
+        watching.communicate()
     assert watching.returncode == 130
     assert seen[0] == "[]\n"
     assert [row["used"] for row in json.loads(seen[-1])] == [1, 1]
@@ -95,8 +89,8 @@ def test_with_counts_in_memory_the_command_says_what_it_cannot_see(tmp_path: Pat
         _product(tmp_path, sandbox.base_url, "memory") as nango,
     ):
         nango.executor("shop", "user-1").get("things")
-        shown = _nango(tmp_path)
-        out, err = shown.communicate(timeout=60)
+        with _nango(tmp_path) as shown:
+            out, err = shown.communicate()
     assert json.loads(out) == []
     assert "rate_limit_store is memory" in err
     assert len(err.splitlines()) == 1

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +14,7 @@ from nango_py.connect.login import Logins
 from nango_py.errors import ConnectFailed
 from nango_py.protocols import oauth1_protocol
 from tests.support.fake_clock import ManualClock
+from tests.support.fork_server import start
 from tests.support.login_processes import flood
 from tests.support.login_product import COOKIE, KINDS, a_product, callback_of, log_in, pending_rows, rows
 from tests.support.oauth1_login_provider import LoginProvider1
@@ -118,17 +117,15 @@ def in_two_processes(provider: LoginProvider, database_url: str, care: str) -> l
     with a_product(provider.entry(), database_url) as nango:
         callback = callback_of(nango)
     job = json.dumps({"entry": provider.entry(), "callback": callback, "threads": 32})
-    command = [sys.executable, "-m", "tests.support.login_processes", care, database_url]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    workers = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(2)]  # type: ignore[call-overload]
-    for worker in workers:
-        worker.stdin.write(job + "\n")
-        worker.stdin.flush()
-        assert worker.stdout.readline() == "ready\n"
-    for worker in workers:
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    endings = [ending for worker in workers for ending in json.loads(worker.communicate(timeout=60)[0])]
+    finish = "tests.support.login_processes:finish"
+    with start(finish, database_url, care) as first, start(finish, database_url, care) as second:
+        workers = (first, second)
+        for worker in workers:
+            worker.stdin.write(job + "\n")
+            assert worker.stdout.readline() == "ready\n"
+        for worker in workers:
+            worker.stdin.write("go\n")
+        endings = [ending for worker in workers for ending in json.loads(worker.communicate()[0])]
     assert [worker.returncode for worker in workers] == [0, 0]
     return sorted(endings)
 

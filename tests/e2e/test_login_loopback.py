@@ -7,10 +7,8 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +16,7 @@ import requests
 
 from nango_py import Nango
 from nango_py.connect.local_browser import Listener, LoopbackRefused, parse_callback_url
+from tests.support.fork_server import NANGO, Child, start
 from tests.support.oauth1_login_provider import LoginProvider1
 from tests.support.oauth2_login_provider import LoginProvider, consent
 from tests.support.provider_server import query_of
@@ -25,8 +24,7 @@ from tests.support.sandbox_product import ENCRYPTION_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[2]
+    from pathlib import Path
 
 
 def free_port() -> int:
@@ -43,30 +41,23 @@ class Desktop:
     folder: Path
     root_url: str
 
-    def command(self, *arguments: str) -> list[str]:
-        """`nango connections connect mail user-1` with more arguments."""
-        return [sys.executable, "-m", "nango_py", "connections", "connect", "mail", "user-1", *arguments]
-
-    def options(self) -> dict[str, Any]:
-        """Where a command runs, and with which environment."""
-        environ = {"PYTHONPATH": str(ROOT), "NANGO_ENCRYPTION_KEYS": ENCRYPTION_KEY, "PATH": "/usr/bin:/bin"}
-        return {"cwd": self.folder, "env": environ, "text": True, "stdin": subprocess.DEVNULL}
+    def start(self, *arguments: str) -> Child:
+        """`nango connections connect mail user-1` with more arguments, in a process."""
+        environ = {"NANGO_ENCRYPTION_KEYS": ENCRYPTION_KEY, "PATH": "/usr/bin:/bin"}
+        command = ("connections", "connect", "mail", "user-1", *arguments)
+        return start(NANGO, *command, cwd=self.folder, env=environ)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command, for one that ends by itself."""
-        command = self.command(*arguments)
-        return subprocess.run(command, capture_output=True, timeout=60, check=False, **self.options())
+        with self.start(*arguments) as child:
+            out, err = child.communicate()
+            return subprocess.CompletedProcess(arguments, child.wait(), out, err)
 
     @contextlib.contextmanager
-    def connecting(self, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    def connecting(self, *arguments: str) -> Iterator[tuple[Child, str]]:
         """The command while it waits, and the URL that it prints."""
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        command = self.command("--no-browser", *arguments)
-        with subprocess.Popen(command, **pipes, **self.options()) as waiting:
-            try:
-                yield waiting, waiting.stdout.readline().strip()  # type: ignore[union-attr]
-            finally:
-                waiting.kill()
+        with self.start("--no-browser", *arguments) as waiting:
+            yield waiting, waiting.stdout.readline().strip()
 
     def connections(self) -> list[dict[str, Any]]:
         """What is stored."""
@@ -94,7 +85,7 @@ def test_a_user_logs_in_from_the_command_line(tmp_path: Path, kind: Any) -> None
             back = consent(url)
             assert back.startswith(f"{desktop.root_url}/oauth/callback?")
             page = requests.get(back, timeout=20)
-            out, err = waiting.communicate(timeout=60)
+            out, err = waiting.communicate()
         assert (waiting.returncode, out) == (0, "connected mail/user-1\n"), err
         assert provider.exchanges() == ["granted"]
     assert page.status_code == 200
@@ -127,7 +118,7 @@ def test_a_declined_login_exits_with_1(tmp_path: Path) -> None:
         desktop = a_desktop(tmp_path, provider.entry())
         with desktop.connecting() as (waiting, url):
             page = requests.get(consent(url, "deny"), timeout=20)
-            out, err = waiting.communicate(timeout=60)
+            out, err = waiting.communicate()
     assert (waiting.returncode, out) == (1, "")
     assert "error: mail/user-1: access was not granted (access_denied); nothing was stored" in err
     assert (page.status_code, "Not connected" in page.text) == (400, True)
@@ -140,7 +131,7 @@ def test_a_wrong_client_secret_is_explained_to_the_developer(tmp_path: Path) -> 
         desktop = a_desktop(tmp_path, provider.entry(oauth_client_secret="another_secret_0001"))
         with desktop.connecting() as (waiting, url):
             page = requests.get(consent(url), timeout=20)
-            _, err = waiting.communicate(timeout=60)
+            _, err = waiting.communicate()
     assert waiting.returncode == 1
     assert "invalid_client" in err
     assert "check oauth_client_id, oauth_client_secret" in err

@@ -4,7 +4,7 @@
         child.stdout.readline()
 
 A child has its own folder, environment and standard streams. It does not prove what the interpreter does
-before and after a program, nor which modules a program imports.
+before and after a program, nor which modules a program imports. A warning is an error in it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import atexit
 import contextlib
 import functools
 import gc
+import getpass
 import importlib
 import json
 import os
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Self
 
@@ -257,6 +259,7 @@ class Server:
 
 def become(order: Mapping[str, Any]) -> None:
     """Take the folder, the environment and the streams of an order."""
+    warnings.simplefilter("default", getpass.GetPassWarning)  # without a terminal, users see it
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])

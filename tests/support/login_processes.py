@@ -1,10 +1,8 @@
 """A process in which many threads bring the same callback at once, and a process that begins logins.
 
-    python -m tests.support.login_processes finish DATABASE_URL < job
-
-The job is one line of JSON: the integration's entry, the callback's parameters and the number of threads. It
-says `ready`, waits for a second line, and prints how each thread ended. `careless` instead of `finish` lets a
-state be used more than once: the control.
+`finish` reads a job, one line of JSON: the integration's entry, the callback's parameters and the number of
+threads. It says `ready`, waits for a second line, and prints how each thread ended. `careless` lets a state
+be used more than once: the control.
 
     python -m tests.support.login_processes flood 100000
 
@@ -82,9 +80,6 @@ def memory() -> float:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "flood":
-        with tempfile.TemporaryDirectory() as folder:
-            measured = flood(int(sys.argv[2]), f"sqlite:///{folder}/nango.db")
-        sys.stdout.write(json.dumps(measured) + "\n")
-    else:
-        finish(sys.argv[2], sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder:
+        measured = flood(int(sys.argv[2]), f"sqlite:///{folder}/nango.db")
+    sys.stdout.write(json.dumps(measured) + "\n")

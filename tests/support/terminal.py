@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pty
-import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from tests.support.fork_server import NANGO, start
 from tests.support.time_limits import HANG_SECONDS
 
 if TYPE_CHECKING:
@@ -24,22 +23,20 @@ class Terminal:
     """A terminal of 80 columns where the command runs; Ctrl-C works. A context manager.
 
     Attributes:
+        pid: the number of the process.
         written: what the command has written so far.
         code: the exit code, after `read_all`.
     """
 
     def __init__(self, folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         self._leader, follower = pty.openpty()
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **(env or {})}
-        # Its controlling terminal, so that what is typed there arrives.
-        self._process = subprocess.Popen(
-            [*COMMAND, *arguments], env=environment, cwd=folder,
-            preexec_fn=functools.partial(os.login_tty, follower),  # noqa: PLW1509 - no lock is needed
-        )  # fmt: skip
+        environment = {**os.environ, "COLUMNS": "80", **(env or {})}
+        self._process = start(NANGO, *arguments, env=environment, cwd=folder, terminal=follower)
         os.close(follower)
         self._killer = threading.Timer(HANG_SECONDS * 3, self._process.kill)
         self._killer.start()
         self._content = b""
+        self.pid = self._process.pid
         self.code: int | None = None
 
     def __enter__(self) -> Self:
@@ -47,8 +44,7 @@ class Terminal:
 
     def __exit__(self, *_: object) -> None:
         self._killer.cancel()
-        self._process.kill()
-        self._process.wait()
+        self._process.__exit__()
         os.close(self._leader)
 
     @property

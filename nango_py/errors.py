@@ -443,5 +443,7 @@ CUT = "..."
 
 def printable(text: str, limit: int = 100) -> str:
     """Untrusted text for one line of a message: control and bidirectional characters are escaped."""
-    escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text[: limit + 1])
+    escaped = text[: limit + 1]
+    if not escaped.isprintable():
+        escaped = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in escaped)
     return escaped if len(text) <= limit else escaped[:limit] + CUT

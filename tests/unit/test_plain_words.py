@@ -48,13 +48,17 @@ PHRASES = {
 }
 """Each phrase as a regular expression, and what to write instead."""
 
-PATTERNS = {
-    re.compile(phrase.replace(" ", r"[\s#*/]+"), re.IGNORECASE): instead
-    for phrase, instead in PHRASES.items()
-}
-"""The phrases across line ends."""
+GAP = r"[\s#*/]+"
+"""What is between two words of prose, also across line ends."""
 
-ANY = re.compile("|".join(pattern.pattern for pattern in PATTERNS), re.IGNORECASE)
+PATTERNS = {
+    re.compile(phrase.replace(" ", GAP), re.IGNORECASE): instead for phrase, instead in PHRASES.items()
+}
+
+ANY = re.compile(
+    rf"\b(?:{'|'.join(phrase.removeprefix(', ').replace(' ', GAP) for phrase in PHRASES)})", re.IGNORECASE
+)
+"""Finds at least what PATTERNS find, much faster: it tries its phrases only where a word begins or ends."""
 
 ALLOWED = {
     r"answers? .{0,25}challenge": "RFC 9110 speaks of answering a challenge",
@@ -72,8 +76,10 @@ SCRIPT_PROSE = re.compile(r"//[^\n]*|/\*.*?\*/|\"[^\"\n]*\"|'[^'\n]*'|`[^`]*`|>[
 
 
 def prose_of(path: Path) -> Iterator[tuple[int, str]]:
-    """The prose of a file, piece by piece, each with its first line."""
+    """The prose of a file that may have one of the phrases, piece by piece, each with its first line."""
     text = path.read_text("utf-8")
+    if not ANY.search(text):
+        return
     if path.suffix == ".py":
         has_data = any(path.is_relative_to(ROOT / folder) for folder in TOOLS)
         for token in tokenize.generate_tokens(io.StringIO(text).readline):

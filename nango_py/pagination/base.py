@@ -296,28 +296,32 @@ COUNTING_SCHEMA: Mapping[str, Schema] = {
 }
 """The keys of kinds whose requests hold a number."""
 
-ERROR_KEYS = ("error", "errors")
-FAILURES: Mapping[str, tuple[JsonValue, ...]] = {
-    "ok": (False,),
-    "success": (False,),
+ERROR_KEYS = ("error", "errors", "errormessage", "errordescription")
+MESSAGE_KEYS = ("fault", "message", "detail", "exception")
+"""Members that describe an error. Names are compared in small letters, without `_`."""
+ERROR_CODES = frozenset({"errorcode", "errcode"})
+"""Members whose number is 0 unless the response is an error."""
+FAILURES: Mapping[str, tuple[str, ...]] = {
+    "ok": ("false",),
+    "success": ("false",),
     "status": ("error", "fail", "failed", "failure"),
 }
 """Members that say that a response with status 200 is an error, and the values that say so."""
-MESSAGE_KEYS = ("fault", "message", "detail", "error_message", "error_description", "exception")
 
 
 def _check_for_errors(body: JsonValue, keys: tuple[str, ...]) -> None:
     """Raise if a page without records has an error instead of them."""
-    if not isinstance(body, dict):
-        return
-    for key in keys:
-        value = body.get(key)
-        if any(value.values()) if isinstance(value, dict) else value:
-            raise UnreadablePage(f"there are no records, but {key} is {describe(value)}")
-    for key, values in FAILURES.items():
-        value = body.get(key)
-        if isinstance(value, bool | str) and value in values:
-            raise UnreadablePage(f"there are no records, but {key} is {describe(value)}")
+    for name, value in body.items() if isinstance(body, dict) else ():
+        key = name.lower().replace("_", "")
+        text = str(value).strip().lower() if isinstance(value, bool | str | int) else None
+        if key in keys:
+            is_error = any(value.values()) if isinstance(value, dict) else value and text not in NO_ERROR
+        elif key in ERROR_CODES:
+            is_error = text is not None and text.lstrip("-").isdecimal() and text.strip("-0") != ""
+        else:
+            is_error = isinstance(value, bool | str) and text in FAILURES.get(key, ())
+        if is_error:
+            raise UnreadablePage(f"there are no records, but {printable(name, 40)} is {describe(value)}")
 
 
 def find_lists(body: JsonValue, prefix: str = "") -> Iterator[str]:
@@ -364,6 +368,7 @@ def read_flag(pointer: ResponsePointer, page: Page) -> bool | None:
 
 TRUE = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE = frozenset({"false", "f", "no", "n", "off", "0"})
+NO_ERROR = FALSE | {"none", "null"}
 
 
 def read_count(pointer: ResponsePointer, page: Page) -> int | None:

@@ -215,7 +215,12 @@ for name, total in {"shrinks": lambda index: max(0, 8 - 3 * index), "is of the p
         if name == "shrinks"
         else EVERYTHING[:1],  # a page that is as long as its total is the list
     )
-FAILURES = [{"ok": False}, {"success": False}, {"status": "error"}, {"status": "fail"}, {"error": "quota"}]
+FAILURES: list[dict[str, Any]] = [
+    {"ok": False}, {"success": False}, {"status": "error"}, {"status": "fail"}, {"error": "quota"},
+    {"status": "ERROR"}, {"Status": "Failed"}, {"success": "false"}, {"Success": False}, {"OK": "False"},
+    {"Error": "quota"}, {"errorMessage": "quota"}, {"error_message": "quota"}, {"ErrorCode": 17},
+    {"errcode": 40_001}, {"error_code": "-32000"}, {"Errors": [{"code": "QUOTA"}]},
+]  # fmt: skip
 for failure in FAILURES:
     add(
         f"page: nothing but {failure}",
@@ -225,7 +230,11 @@ for failure in FAILURES:
         ),
         f"{next(iter(failure))} is",
     )
-for claim in ({"ok": True}, {"success": True}, {"status": "success"}, {"status": 200}, {"ok": 0}):
+for claim in (
+    {"ok": True}, {"success": True}, {"status": "success"}, {"status": 200}, {"ok": 0}, {"errcode": 0},
+    {"error_code": "0"}, {"errorCode": None}, {"errorCode": "SUCCESS"}, {"error": "false"}, {"Errors": []},
+    {"errorMessage": ""}, {"error": "none"}, {"Status": "OK"},
+):  # fmt: skip
     add(f"page: nothing, and {claim}", PAGE, numbered(**claim), EVERYTHING)
 add("page: total_pages 0 and nothing", PAGES, numbered([], pages=0), [], most=1)
 add(

@@ -243,6 +243,7 @@ for name, header in {
     "with empty parameters": '<?p=2>;; rel="next";',
     "by http": '<http://api.example.test/v1/things?p=2>; rel="next"',
     "with a flag": '<?p=2>; crossorigin; rel="next"',
+    "with a quoted letter": '<?p=2>; rel="\\next"',
 }.items():
     add(
         f"link_header: {name}",

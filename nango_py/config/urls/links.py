@@ -50,7 +50,8 @@ def parse_links(header: str) -> Iterator[tuple[str, list[str], str]]:
         while parameter := PARAMETER.match(header, position):
             position = parameter.end()
             if (parameter[1] or "").lower() == "rel" and relations is None:
-                relations = (parameter[2] or parameter[3] or parameter[4] or "").lower().split()
+                quoted = re.sub(r"\\(.)", r"\1", parameter[2] or "")
+                relations = (quoted or parameter[3] or parameter[4] or "").lower().split()
         is_whole = not header[position:].strip() or re.match(r"\s*,", header[position:])
         yield target, relations or [], "" if is_whole else header[position:]
     rest = header[position:].strip(" \t,")

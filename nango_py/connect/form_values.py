@@ -132,7 +132,7 @@ def clean_text(text: str, field: Field) -> str:
 
 
 def _check_text(field: Field, text: str, words: Words) -> str:
-    if find_unusable(text, is_multiline=field.kind == "multiline"):
+    if find_unusable(text, is_multiline=field.kind == "multiline", is_name=True):
         return words("invalid_characters")
     if len(text) > field.max_length:
         return words("invalid_long", limit=field.max_length)

@@ -173,7 +173,7 @@ class CodeLogin(Login):
 
     def _add(self, values: JsonObject) -> JsonObject:
         for name, value in values.items():
-            if isinstance(value, str) and (found := find_unusable(value)):
+            if isinstance(value, str) and (found := find_unusable(value, is_name=True)):
                 raise LoginFailed("exchange_failed", f"the provider's {name} contains {found}")
             if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
                 raise LoginFailed("exchange_failed", f"the provider's {name} is too long")

@@ -249,7 +249,8 @@ class StepResponse:
             value = search_json(str.__str__(path), item)
             if not isinstance(value, str | int | float):
                 continue
-            if isinstance(value, str) and (len(value) > MAX_VALUE_LENGTH or find_unusable(value)):
+            text = value if isinstance(value, str) else ""
+            if len(text) > MAX_VALUE_LENGTH or find_unusable(text, is_name=True):
                 raise StepFailed(f"the provider's {name} is too long or contains control characters", 200)
             values.append((str.__str__(name), value))
         return values

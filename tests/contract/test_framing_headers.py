@@ -24,6 +24,7 @@ FORMS: dict[str, Callable[[str], Any]] = {
     "as usual": lambda name: {name: "0"},
     "in lower case": lambda name: {name.lower(): "0"},
     "in upper case": lambda name: {name.upper(): "0"},
+    "with an underscore": lambda name: {name.replace("-", "_"): "0"},
     "with a blank behind": lambda name: {f"{name} ": "0"},
     "with a tab before": lambda name: {f"\t{name}": "0"},
     "as bytes": lambda name: {name.encode(): b"0"},

@@ -24,10 +24,14 @@ from tests.support.transfer_products import MODES, a_nango, example_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-AROUND = ["\n", "\r\n", " ", "\t", "\u200b", "\ufeff", "\u2060 \n", "\u00a0", "\u2028"]
+AROUND = ["\n", "\r\n", " ", "\t", "\u200b", "\ufeff", "\u2060 \n", "\u00a0", "\u2028",
+    "\u200e", "\u200f \n", "\u202a", "\u202c", "\u2066", "\u2069", "\u00ad", "\u061c", "\U000e0001",
+]  # fmt: skip
 """What is copied along."""
 
-INSIDE = ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\u0085", "\u200b", "\ufeff", "\ud800", "\udfff"]
+INSIDE = ["\n", "\r", "\t", "\0", "\x1b", "\x7f", "\u0085", "\u200b", "\ufeff", "\ud800", "\udfff",
+    "\u200e", "\u202a", "\u2069", "\u00ad", "\U000e0001", "\u2028", "\u2029",
+]  # fmt: skip
 """What no key contains."""
 
 TEXT_FIELDS = [
@@ -59,7 +63,7 @@ def test_what_no_key_contains_is_refused(mode: str, field: str) -> None:
     """The error names the field, and no part of the value."""
     example = get_auth_mode(mode).example_credentials
     for inside in INSIDE:
-        if is_multiline(mode, field) and inside in "\r\n\t\u200b\ufeff":
+        if is_multiline(mode, field) and inside not in "\0\x1b\x7f\u0085\ud800\udfff":
             continue
         with pytest.raises(CredentialsError) as caught:
             get_auth_mode(mode).validate({**example, field: f"{example[field]}{inside}hunter2"}, "a/u")
@@ -73,6 +77,7 @@ def test_ordinary_texts_are_left_alone() -> None:
         assert strip_pasted(text) == text
         assert find_unusable(text) == ""
     assert find_unusable("-----BEGIN\nx\r\n", is_multiline=True) == ""
+    assert find_unusable("\u200f\u05e9\u05dc\u05d5\u05dd", is_name=True) == ""
 
 
 BROKEN: list[Any] = [

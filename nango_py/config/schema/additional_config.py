@@ -83,8 +83,9 @@ def _unusable_texts(schema: Settings, values: Settings) -> Iterator[tuple[str, s
     """Texts that no template can send, by name; those that are not declared may have lines."""
     fields = schema.get("properties", {})
     for name, value in values.items():
-        found = find_unusable(value, is_multiline=name not in fields) if isinstance(value, str) else ""
-        if found:
+        if not isinstance(value, str):
+            continue
+        if found := find_unusable(value, is_multiline=name not in fields, is_name=True):
             yield str(name), found
 
 

@@ -35,9 +35,9 @@ def is_framing(name: str) -> bool:
     say: other requests share the connection (RFC 9110 section 7.6.1, RFC 9112 section 6).
 
     Args:
-        name: in any case; blanks around it do not matter.
+        name: in any case; blanks around it do not matter, and some servers take `_` for `-`.
     """
-    key = name.strip().lower()
+    key = name.strip().lower().replace("_", "-")
     return key in _FRAMING_HEADERS or key.startswith("proxy-")
 
 

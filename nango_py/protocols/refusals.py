@@ -59,13 +59,15 @@ _MEANING = {
     **dict.fromkeys(_TRANSIENT_CODES, TRANSIENT),
 }
 _CODE_KEYS = frozenset(
-    {"error", "errors", "code", "type", "status", "reason", "name", "error_code", "error_type", "suberror"}
-    | {"sub_error", "error_subtype", "error_name", "error_key", "key"}
+    {"", "error", "errors", "code", "type", "status", "reason", "name", "errorcode", "errortype", "suberror"}
+    | {"errorsubtype", "errorname", "errorkey", "key", "faultcode"}
 )
 _TEXT_KEYS = frozenset(
-    {"error_description", "description", "message", "detail", "details", "error_message", "error_detail"}
-    | {"msg", "reason", "title", "error", "errors", "summary"}
+    {"", "errordescription", "description", "message", "detail", "details", "errormessage", "errordetail"}
+    | {"msg", "errormsg", "reason", "title", "error", "errors", "summary", "fault", "faultstring"}
+    | {"base", "nonfielderrors", "refreshtoken"}
 )
+"""Keys in small letters without `_`; "" is a body that is a text."""
 _DEAD = (
     r"(?:invalid|expired|revoked|inactive|unknown|not valid|no longer valid|not found|not exist|withdrawn)"
 )
@@ -139,7 +141,7 @@ def _says_grant_is_dead(text: str) -> bool:
 def _codes(body: JsonValue) -> Iterator[tuple[str, str]]:
     """The error codes of a body in their order: as `invalid_grant` is written, and as the provider does."""
     for key, value, holder in _walk(body):
-        if key in _CODE_KEYS and isinstance(value, str):
+        if key.replace("_", "") in _CODE_KEYS and isinstance(value, str):
             # A code may have a name space or a sentence: `invalid_client: Invalid secret`.
             for part in (value, value.partition(":")[0], re.split(r"[/#:.]", value)[-1]):
                 word = _to_snake(part)
@@ -160,7 +162,7 @@ def _to_snake(text: str) -> str:
 def _texts(body: JsonValue) -> Iterator[str]:
     """The sentences of a body, each as one short line."""
     for key, value, _ in _walk(body):
-        if key in _TEXT_KEYS and isinstance(value, str) and " " in value.strip():
+        if key.replace("_", "") in _TEXT_KEYS and isinstance(value, str) and " " in value.strip():
             yield printable(value.strip(), MAX_DESCRIPTION)
 
 

@@ -76,6 +76,10 @@ def read_token_response(
     return body
 
 
+MAX_PLAIN_WORDS = 300
+"""Maximum length in bytes of a refusal in plain text."""
+
+
 def is_error_body(body: Mapping[str, JsonValue]) -> bool:
     """Whether a body with a status of success is an error, as GitHub, Slack and Zoho send them."""
     if any(body.get(name) for name in ("error", "errors", "error_code", "errorCode")):
@@ -175,12 +179,19 @@ def raise_refused(
         is_refresh: whether the request used a refresh token.
         ends_connection: whether the user has to connect again if the response does not say whose fault it is.
     """
-    refusal = read_refusal(body, response.status, is_refresh=is_refresh)
+    words = _plain_words(response) if body is None else body
+    refusal = read_refusal(words, response.status, is_refresh=is_refresh)
     if refusal.meaning == TRANSIENT:
         what = f"the token endpoint returned {refusal.code or response.status}"
         raise TokenUnavailable(what, retry_after=retry_after(response, context.now), status=response.status)
     ends = refusal.meaning == GRANT or ends_connection
     raise _refusal_error(refusal, response, context, ends_connection=ends)
+
+
+def _plain_words(response: TokenResponse) -> str | None:
+    """A short body that is neither JSON nor a form nor markup, such as `invalid_grant`."""
+    text = response.body.decode("utf-8", "replace").strip() if len(response.body) <= MAX_PLAIN_WORDS else ""
+    return None if text in {"", "null"} or "<" in text else text
 
 
 def _refusal_error(

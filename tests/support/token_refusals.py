@@ -309,6 +309,27 @@ REFUSALS: dict[str, Words] = {
         dead=((401, b""), (401, b"<html>Unauthorized</html>"), (401, {"message": "Unauthorized"})),
         client=((401, {"message": "unknown client"}), (403, b"<html>Forbidden</html>"), (404, b"")),
     ),
+    "other forms": Words(
+        dead=(
+            (400, b"invalid_grant"),
+            (400, b"The refresh token has been revoked."),
+            (400, "invalid_grant"),
+            (400, {"fault": {"faultstring": "Invalid Refresh Token", "detail": {"errorcode": "oauth.x"}}}),
+            (400, {"fault": {"faultstring": "x", "detail": {"errorcode": "x.invalid_refresh_token"}}}),
+            (400, {"ErrorCode": "INVALID_GRANT"}),
+            (400, {"errors": {"base": ["refresh token expired"]}}),
+            (400, {"non_field_errors": ["The refresh token is invalid."]}),
+            (400, {"refresh_token": ["This refresh token was revoked."]}),
+            (400, {"errorMessage": "Refresh token has expired"}),
+        ),
+        client=(
+            (400, b"invalid_client"),
+            (400, "invalid_client"),
+            (400, {"fault": {"faultstring": "x", "detail": {"errorcode": "oauth.v2.invalid_client"}}}),
+            (400, {"refresh_token": ["This field is required."]}),
+            (403, b"<p>The refresh token is invalid.</p>"),
+        ),
+    ),
     "declared": Words(
         dead=((404, {"message": "Not Found"}), (400, {"oops": {"n": 7}}), (500, b"grant is gone")),
         client=((403, {"message": "Not Found"}), (400, {"oops": {"n": 8}})),

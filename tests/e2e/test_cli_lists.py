@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from tests.support.fork_server import NANGO, start
 from tests.support.recording_server import Received, RecordingServer, Reply
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def test_a_list_that_was_killed_goes_on(product: Product, api: Api, held: int) -
     """After kill -9 in the middle of a request, the same command writes each record once."""
     api.held = held
     words = (*LIST, "-o", "things.jsonl", "--state", "list.state")
-    with subprocess.Popen([sys.executable, "-m", "nango_py", *words], cwd=product.folder) as process:
+    with start(NANGO, *words, cwd=product.folder) as process:
         assert api.is_held.wait(30)
         process.kill()
     api.may_go_on.set()

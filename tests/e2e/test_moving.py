@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nango_py import Nango, NangoError
-from nango_py.connections.bulk import iter_rows
+from nango_py.connections import bulk
+from nango_py.transfer import importing
 from tests.support.databases import fresh_postgres
 from tests.support.fork_server import run
 from tests.support.nango_exports import a_response
@@ -88,22 +89,26 @@ def test_an_import_in_two_steps_would_be_noticed(tmp_path: Path) -> None:
     assert "is mixed" in found["faults"][0]
 
 
-MANY = 1800
+MANY = 420
 MEGABYTE = 1 << 20
 
 
-def test_connections_pass_one_by_one() -> None:
+def test_connections_pass_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six megabytes are exported and imported in a few; the control holds all of them."""
+    monkeypatch.setattr(bulk, "PAGE_SIZE", 20)  # few large connections take less CPU than many small ones
+    monkeypatch.setattr(importing, "BATCH_SIZE", 20)
     with a_nango("sqlite:///:memory:", {"shop": an_entry("API_KEY")}) as nango:
         for number in range(MANY):
-            nango.register_connection("shop", f"user-{number}", {"api_key": "k"}, {"text": f"{number:03500}"})
+            nango.register_connection(
+                "shop", f"user-{number}", {"api_key": "k"}, {"text": f"{number:015000}"}
+            )
         file = io.BytesIO()
         nango.export_connections(file, KEY)
         content = file.getvalue()
         assert len(content) > 6 * MEGABYTE
         assert peak(lambda: nango.export_connections(Nowhere(), KEY)) < 4 * MEGABYTE  # type: ignore[arg-type]
         assert peak(lambda: nango.import_connections(io.BytesIO(content), KEY)) < 4 * MEGABYTE
-        assert peak(lambda: list(iter_rows(nango.store))) > 6 * MEGABYTE
+        assert peak(lambda: list(bulk.iter_rows(nango.store))) > 6 * MEGABYTE
 
 
 class Nowhere:

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nango_py.connections.keys import load_keyring
 from nango_py.connections.store import open_store
 from nango_py.secret import reveal
+from tests.support import fork_server
 
 if TYPE_CHECKING:
     from tests.support.fake_clock import ManualClock
 
 ROOT = Path(__file__).parents[2]
-
-# Reads, adds one to what it read, and writes, so that a lost update shows as a missing number.
-COUNT = """
-import sys
-from pathlib import Path
-from nango_py.connections.keys import load_keyring
-from nango_py.connections.store import open_store
-url, folder = sys.argv[1:]
-with open_store(url, load_keyring({}, Path(folder))) as store:
-    sys.stdin.read()
-    for turn in range(100):
-        store.update_config("klaviyo", "user-1", {"turn": turn})
-"""
 
 FORK = """
 import os, sys, threading
@@ -100,10 +89,16 @@ def test_no_update_is_lost_between_processes(database_url: str, clock: ManualClo
     folder = tmp_path / ".nango"
     with open_store(database_url, load_keyring({}, folder), clock) as store:
         store.create("klaviyo", "user-1", {"api_key": "a"})
-        processes = [start(COUNT, database_url, folder) for _ in range(4)]
-        for process in processes:
-            _, said = process.communicate(timeout=100)
-            assert (process.returncode, said) == (0, "")
+        with ExitStack() as stack:
+            writer = "tests.support.store_writer:write"
+            processes = [
+                stack.enter_context(fork_server.start(writer, database_url, str(folder))) for _ in range(4)
+            ]
+            for process in processes:
+                assert process.stdout.readline() == "ready\n"
+            for process in processes:
+                process.stdin.close()
+            assert [(process.wait(), process.errors()) for process in processes] == [(0, "")] * 4
         assert store.generation("klaviyo", "user-1") == 401
         assert reveal(store.get("klaviyo", "user-1").credentials) == {"api_key": "a"}
 

@@ -12,7 +12,6 @@ from nango_py.connections.connection import ACTIVE, NEEDS_CHOICE, NEEDS_REAUTH
 from nango_py.connections.owners import has_died
 from nango_py.connections.rows import Row, to_microseconds
 from nango_py.connections.validation import to_json
-from nango_py.database.base import SERVER_MICROSECONDS
 from nango_py.secret import conceal
 
 if TYPE_CHECKING:
@@ -26,13 +25,12 @@ LONGEST_SECONDS = 600.0
 
 ACQUIRE = """
 INSERT INTO nango_leases (uuid, owner, ends_at)
-SELECT uuid, :owner, :now + :length FROM nango_connections WHERE uuid = :uuid
+SELECT uuid, :owner, :server_now + :length FROM nango_connections WHERE uuid = :uuid
 ON CONFLICT (uuid) DO UPDATE SET owner = excluded.owner, ends_at = excluded.ends_at
-WHERE nango_leases.owner = excluded.owner OR nango_leases.ends_at <= :now
-  OR nango_leases.ends_at > :now + :longest
+WHERE nango_leases.owner = excluded.owner OR nango_leases.ends_at <= :server_now
+  OR nango_leases.ends_at > :server_now + :longest
 RETURNING owner
 """
-ACQUIRE_BY_SERVER_TIME = ACQUIRE.replace(":now", SERVER_MICROSECONDS)
 OWNER = "SELECT owner FROM nango_leases WHERE uuid = :uuid"
 RELEASE = "DELETE FROM nango_leases WHERE uuid = :uuid AND owner = :owner"
 UPDATE_WITH_LEASE = """
@@ -59,20 +57,19 @@ class Leases:
         parameters = {
             "uuid": connection.uuid,
             "owner": owner,
-            "now": self._database.lease_time(),
+            "server_now": self._database.lease_time(),
             "length": int(min(seconds, LONGEST_SECONDS) * 1_000_000),
             "longest": int(LONGEST_SECONDS * 1_000_000),
         }
-        sql = ACQUIRE_BY_SERVER_TIME if self._database.is_shared else ACQUIRE
 
         def work(run: Run) -> bool:
-            if run(sql, parameters):
+            if run(ACQUIRE, parameters):
                 return True
             rows = run(OWNER, {"uuid": connection.uuid})
             if not rows or not has_died(rows[0][0]):
                 return False
             run(RELEASE, {"uuid": connection.uuid, "owner": rows[0][0]})
-            return bool(run(sql, parameters))
+            return bool(run(ACQUIRE, parameters))
 
         return self._database.write(work)
 

@@ -27,15 +27,15 @@ Rows: TypeAlias = list[tuple[Any, ...]]
 Parameters: TypeAlias = Mapping[str, object]
 
 
-SERVER_MICROSECONDS = "cast(extract(epoch from clock_timestamp()) * 1000000 AS bigint)"
-"""The server's own clock in SQL, so that the clocks of the machines need not agree."""
-
-
 class Run(Protocol):
     """Runs one statement inside a transaction and returns its rows."""
 
     def __call__(self, sql: str, parameters: Parameters | None = None, /) -> Rows:
-        """Named parameters are written `:name`."""
+        """Named parameters are written `:name`.
+
+        A server replaces `:server_now` by its own time in microseconds, so that the clocks of the machines
+        need not agree; in SQLite it is a parameter.
+        """
 
 
 class Database(Protocol):

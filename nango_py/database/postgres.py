@@ -42,6 +42,8 @@ CONNECT_SECONDS = 10
 ATTEMPTS = 3
 _STEPS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, math.inf)
 
+_SERVER_NOW = "cast(extract(epoch from clock_timestamp()) * 1000000 AS bigint)"
+
 # Held while the schema is changed, until the transaction ends. Any number that no other program uses will do.
 _SCHEMA_LOCK = "SELECT pg_advisory_xact_lock(7953749983105212537)"
 
@@ -259,7 +261,8 @@ def _close_all(pools: list[Pool]) -> None:
 @functools.cache
 def _to_postgres(sql: str) -> str:
     # Every statement is a constant of this package; values are always parameters.
-    return re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", sql.replace("%", "%%"))
+    sql = sql.replace("%", "%%").replace(":server_now", _SERVER_NOW)
+    return re.sub(r"(?<!:):([a-z_]+)", r"%(\1)s", sql)
 
 
 def _read_url(url: Secret) -> tuple[Secret, Secret, str]:

@@ -62,7 +62,7 @@ WHERE {_STILL_WAITS} AND id IN (
 """  # noqa: S608
 _START = """
 UPDATE nango_jobs SET status = 'running', attempts = attempts + 1, owner = :owner,
-  ends_at = :lease_now + :length, changed_at = :now, is_held = 0
+  ends_at = :server_now + :length, changed_at = :now, is_held = 0
 """
 CLAIM = f"{_START} WHERE id = ({_NEXT}) RETURNING {COLUMNS}"
 CLAIM_OF_LOCKS = f"{_START} WHERE id = ({_NEXT_OF_LOCKS}) RETURNING {COLUMNS}"
@@ -89,10 +89,10 @@ UPDATE nango_jobs SET
 SAVE = f"UPDATE nango_jobs SET key_id = :key_id, payload = :payload, state = :state {_OURS} RETURNING id"  # noqa: S608
 IS_CANCELLED = f"SELECT is_cancelled FROM nango_jobs {_OURS}"  # noqa: S608
 EXTEND = """
-UPDATE nango_jobs SET ends_at = :lease_now + :length WHERE owner = :owner AND status = 'running'
+UPDATE nango_jobs SET ends_at = :server_now + :length WHERE owner = :owner AND status = 'running'
 """
 RUNNING = """
-SELECT id, owner, ends_at, ends_at <= :lease_now OR ends_at > :lease_now + :length
+SELECT id, owner, ends_at, ends_at <= :server_now OR ends_at > :server_now + :length
 FROM nango_jobs WHERE status = 'running'
 """
 PUT_BACK = """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nango_py.connections.rows import from_microseconds
 from nango_py.connections.sealed_columns import Sealed
 from nango_py.connections.validation import value_to_json
-from nango_py.database.base import SERVER_MICROSECONDS, DuplicateRowError
+from nango_py.database.base import DuplicateRowError
 from nango_py.errors import StorageError, TamperError, printable
 from nango_py.jobs import statements
 from nango_py.jobs.job import CANCELLED, DEAD, FAILED, WAITING, Job
@@ -218,9 +218,9 @@ class JobStore:
         parameters = {"owner": owner, "now": self.now(), **self._lease(seconds)}
         for lane in lanes:
             in_lane = {**parameters, "lane": lane}
-            rows = run(self._timed(statements.CLAIM), in_lane)
+            rows = run(statements.CLAIM, in_lane)
             if not rows and run(statements.HAS_MORE_DUE, in_lane):
-                rows = run(self._timed(statements.CLAIM_OF_LOCKS), in_lane)
+                rows = run(statements.CLAIM_OF_LOCKS, in_lane)
             if rows:
                 return JobRow._make(rows[0])
         return None
@@ -233,7 +233,7 @@ class JobStore:
 
         def work(run: Run) -> Rows:
             run(statements.WITHOUT_FSYNC)
-            return run(self._timed(statements.START), parameters)
+            return run(statements.START, parameters)
 
         rows = self.database.write(work)
         return self._open_started(JobRow._make(rows[0])) if rows else None
@@ -365,19 +365,15 @@ class JobStore:
         return min((time for time in times if time is not None), default=None)
 
     def _lease(self, seconds: float) -> dict[str, int]:
-        return {"lease_now": self.database.lease_time(), "length": int(seconds * 1_000_000)}
-
-    def _timed(self, sql: str) -> str:
-        """A statement about leases, by the clock that all workers share."""
-        return sql.replace(":lease_now", SERVER_MICROSECONDS) if self.database.is_shared else sql
+        return {"server_now": self.database.lease_time(), "length": int(seconds * 1_000_000)}
 
     def extend(self, owners: Iterable[str], seconds: float) -> None:
         """Let the leases of the owners' running jobs end after `seconds` from now."""
-        owners, sql, lease = tuple(owners), self._timed(statements.EXTEND), self._lease(seconds)
+        owners, lease = tuple(owners), self._lease(seconds)
 
         def work(run: Run) -> None:
             for owner in owners:
-                run(sql, {"owner": owner, **lease})
+                run(statements.EXTEND, {"owner": owner, **lease})
 
         if owners:
             self.database.write(work)
@@ -388,7 +384,7 @@ class JobStore:
         Args:
             longest: seconds; a lease that seems longer was given before the machine was started.
         """
-        rows = self.database.read(self._timed(statements.RUNNING), self._lease(longest))
+        rows = self.database.read(statements.RUNNING, self._lease(longest))
         return {JobLease(*row[:3]): bool(row[3]) for row in rows}
 
     def put_back(self, lost: JobLease) -> bool:

@@ -43,7 +43,7 @@ def _steps(database: sqlite3.Connection, *sql: str) -> tuple[int, list[Any]]:
         return 0
 
     database.set_progress_handler(step, 1)
-    parameters = {"lane": "default", "now": NOW, "owner": "me", "lease_now": NOW, "length": 0}
+    parameters = {"lane": "default", "now": NOW, "owner": "me", "server_now": NOW, "length": 0}
     rows: list[Any] = []
     for each in sql:
         rows = database.execute(to_sqlite(each), parameters).fetchall()

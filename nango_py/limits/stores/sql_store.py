@@ -10,7 +10,6 @@ import math
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
-from nango_py.database.base import SERVER_MICROSECONDS
 from nango_py.forks import forget_in_children
 from nango_py.limits.limit_types import Granted, Refused
 from nango_py.limits.stores.sql_rows import SqlRows, Ticket
@@ -221,9 +220,7 @@ class SqlLimits:
         return "extract(epoch from clock_timestamp())" if self._is_server else "NULL"
 
     def _microseconds(self, run: Run) -> int:
-        if self._is_server:
-            return int(run(f"SELECT {SERVER_MICROSECONDS}")[0][0])
-        return int(self._clock.monotonic() * 1e6)
+        return int(run("SELECT :server_now", {"server_now": int(self._clock.monotonic() * 1e6)})[0][0])
 
     def _unix_microseconds(self, run: Run) -> int:
         return self._microseconds(run) if self._is_server else int(self._clock.now() * 1e6)

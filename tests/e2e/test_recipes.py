@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,6 +38,17 @@ RECIPES = {
     "A CLI command": "nango_py/cli/users.py",
 }
 """Each recipe's heading, and the new file; "" if it only changes one."""
+
+PAGES, SCHEMAS = "docs/generate_reference", {"schema/blueprint", "schema/integrations"}
+GENERATED: dict[str, set[str]] = {
+    "A blueprint": {"docs/generate_blueprints", PAGES},
+    "An action": {PAGES},
+    "An auth mode": {"docs/generate_auth", PAGES, *SCHEMAS},
+    "A paginator": {PAGES, *SCHEMAS},
+    "A limit store": SCHEMAS,
+    "A CLI command": {"docs/generate_cli"},
+}
+"""What each recipe generates again: one that forgot it would profit from the next, in the same checkout."""
 
 PAGED = """\
       json: {id: 1}
@@ -156,31 +169,49 @@ def apply(diff: str, text: str) -> str:
     return text.replace(before, after)
 
 
-def follow(heading: str, checkout: Path) -> str:
-    """Do what a recipe says, block by block; the output of its commands."""
-    output = ""
-    tools = f"{checkout.parent / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    environ = {
-        **os.environ,
-        "PYTHONPATH": str(checkout),
-        "PATH": tools,
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis"),  # its table of Unicode takes a second
-    }
+def follow(heading: str, checkout: Path) -> list[str]:
+    """Do what a recipe says, block by block, but its tests: their files and `-k`, to run with the others."""
+    tests: list[str] = []
     for block in blocks_of(heading):
         path = checkout / block.title
         if block.language == "sh":
-            done = subprocess.run(
-                ["bash", "-ec", block.text],
-                cwd=checkout, env=environ, capture_output=True, text=True, timeout=300, check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stdout + done.stderr
-            output += done.stdout
+            commands, _, options = block.text.partition("pytest ")
+            shell(commands, checkout)
+            tests = shlex.split(options.replace("\\\n", ""))
         elif block.language == "diff":
             path.write_text(apply(block.text, path.read_text()))
         else:
             assert not path.exists()
             path.write_text(block.text)
-    return output
+    return tests
+
+
+def shell(commands: str, checkout: Path) -> str:
+    """What commands print in a checkout; they succeed."""
+    environ = {
+        **os.environ,
+        "PYTHONPATH": str(checkout),
+        "PATH": f"{checkout.parent / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(ROOT / ".hypothesis"),  # its table of Unicode takes a second
+    }
+    done = subprocess.run(
+        ["bash", "-ec", commands],
+        cwd=checkout, env=environ, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def union(selections: list[list[str]]) -> str:
+    """One `pytest` that runs the tests of several."""
+    files = dict.fromkeys(name for each in selections for name in each if name.endswith(".py"))
+    words = [f"({each[each.index('-k') + 1]})" if "-k" in each else stems(each) for each in selections]
+    return shlex.join(["pytest", *files, "-k", " or ".join(words)])
+
+
+def stems(files: list[str]) -> str:
+    """The option `-k` for all tests of some files."""
+    return " or ".join(PurePath(name).stem for name in files)
 
 
 def test_each_recipe_adds_one_file() -> None:
@@ -195,12 +226,12 @@ def test_each_recipe_adds_one_file() -> None:
         assert titles == [*([name] if name else []), *([PAGE_SERVER] if name == KIND else [])]
         assert found[-1].language == "sh"
         assert "pytest tests/" in found[-1].text
+        assert GENERATED[heading] == {*re.findall(r"docs/generate_\w+|schema/\w+", found[-1].text)}
 
 
-@pytest.mark.parametrize("heading", RECIPES)
-def test_a_recipe_works_to_the_letter(heading: str, checkout: Path) -> None:
-    """Its files are written, its changes made and its commands run, the tests that it names included."""
-    output = follow(heading, checkout)
+def test_the_recipes_work_to_the_letter(checkout: Path) -> None:
+    """Their files are written, their changes made and their commands run, and the tests that they name."""
+    output = shell(union([follow(heading, checkout) for heading in RECIPES]), checkout)
     assert re.search(r"\d+ passed", output)
     assert "skipped" not in output
 

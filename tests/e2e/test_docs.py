@@ -17,11 +17,13 @@ from nango_py import Nango
 from nango_py.config.schema.facts import FACTS
 from nango_py.config.schema.validation import check_blueprint
 from nango_py.config.yaml.document import parse_document
-from tests.support.run_docs import PAGES, ROOT, TEXTS, Block, blocks, documented_place, run_page
+from tests.support.run_docs import PAGES, ROOT, TEXTS, Block, blocks, documented_place, page_runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.support.run_docs import Place
 
 APP = {"oauth_client_id": "client_test", "oauth_client_secret": "client_secret_test"}
 READ = "\n".join(page.read_text() for page in TEXTS)
@@ -39,8 +41,17 @@ def params(*languages: str, pages: tuple[Path, ...] = TEXTS) -> list[Any]:
 # -- code --------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def run_page() -> Iterator[Callable[[Path, Place], str]]:
+    """A function that runs the Python of a page."""
+    with page_runner() as run:
+        yield run
+
+
 @pytest.mark.parametrize("page", PYTHON, ids=lambda page: page.name)
-def test_the_python_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+def test_the_python_of_a_page_runs(
+    page: Path, tmp_path: Path, run_page: Callable[[Path, Place], str]
+) -> None:
     """The blocks run in order against sandboxes and print the output that the page shows."""
     with documented_place(tmp_path) as place:
         output = run_page(page, place)

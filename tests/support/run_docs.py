@@ -1,7 +1,7 @@
 """Runs the code blocks of the docs in a folder with sandboxes for every API.
 
-`python -m tests.support.run_docs FILE` runs the Python blocks of one page in the working directory, with
-`nango_py.Nango` redirected to the sandboxes in DOCS_OVERRIDES.
+`python -m tests.support.run_docs` runs the Python blocks of pages, with `nango_py.Nango` redirected to the
+sandboxes in DOCS_OVERRIDES: each page in a child of its own, because most of its time would be imports.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from nango_py import Nango, Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW_TO = tuple(sorted((ROOT / "docs" / "how-to").glob("*.md")))
@@ -36,6 +36,7 @@ TEXTS = (
     ROOT / "examples" / "README.md",
 )
 OVERRIDES = "DOCS_OVERRIDES"
+OUTPUTS = ("printed.txt", "errors.txt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,19 +133,50 @@ def documented_place(folder: Path) -> Iterator[Place]:
         yield Place(folder, sandboxes, real_urls)
 
 
-def run_page(page: Path, place: Place) -> str:
-    """The output of a page's Python blocks, run in order in one process."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.support.run_docs", str(page)],
-        cwd=place.folder,
-        env=place.environment(),
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return place.as_documented(done.stdout)
+@contextmanager
+def page_runner() -> Iterator[Callable[[Path, Place], str]]:
+    """A function that runs a page's Python blocks in order, and returns their output."""
+    command = [sys.executable, "-W", "error", "-m", "tests.support.run_docs"]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ
+    ) as process:
+        to_process, from_process = process.stdin, process.stdout
+        assert to_process is not None
+        assert from_process is not None
+
+        def run(page: Path, place: Place) -> str:
+            print(
+                json.dumps([str(page), str(place.folder), place.environment()]), file=to_process, flush=True
+            )
+            status = from_process.readline()
+            printed, errors = ((place.folder / name).read_text() for name in OUTPUTS)
+            assert status == "0\n", printed + errors
+            return place.as_documented(printed)
+
+        yield run
+        to_process.close()
+
+
+def serve() -> None:
+    """Run the pages whose names, folders and environments are read, and print their exit statuses."""
+    import nango_py
+
+    for name in nango_py.__all__:
+        getattr(nango_py, name)
+    for line in sys.stdin:
+        page, folder, environment = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            os.chdir(folder)
+            sys.path[0] = folder
+            os.environ.update(environment)
+            for number, name in enumerate(OUTPUTS, start=1):
+                os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), number)
+            main(Path(page))
+            return
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+        sys.stdout.flush()
 
 
 def main(page: Path) -> None:
@@ -177,4 +209,4 @@ def main(page: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    serve()

@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 ROWS = {
     "cpu": {"nango_py", "requests.Session", "urllib3 PoolManager"},
@@ -19,28 +17,28 @@ ROWS = {
     "limiter": {"memory", "SQLite"},
     "connect": {"whole logins"},
     "jobs": {"threads, SQLite", "Procrastinate, PostgreSQL", "lane background"},
-    "load": {"`klaviyo:v0`", "`klaviyo:v1`", "first load", "`nango blueprints list`"},
+    "load": {"`klaviyo:v1`", "first load", "`nango blueprints list`"},
 }
 
 
 def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command as people do."""
     command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.mark.parametrize("name", sorted(ROWS))
-def test_a_quick_benchmark_prints_its_table_and_its_goals(name: str, tmp_path: Path) -> None:
-    """The Markdown says date, machine and command; the table has a row for each client that is here."""
-    found = benchmark(name, "--quick", "--json", str(tmp_path / "found.json"))
+def test_quick_benchmarks_print_their_tables_and_goals(tmp_path: Path) -> None:
+    """The Markdown says date, machine and command; the tables have a row for each client that is here."""
+    found = benchmark(*ROWS, "--quick", "--json", str(tmp_path / "found.json"))
     assert found.returncode == 0, found.stderr
-    assert f"by `python -m benchmarks {name} --quick" in found.stdout.splitlines()[0]
+    assert f"by `python -m benchmarks {' '.join(ROWS)} --quick" in found.stdout.splitlines()[0]
     written: dict[str, Any] = json.loads((tmp_path / "found.json").read_text())
-    assert ROWS[name] <= {row[0] for table in written["tables"] for row in table["rows"]}
+    rows = {row[0] for table in written["tables"] for row in table["rows"]}
+    assert {name: expected - rows for name, expected in ROWS.items() if expected - rows} == {}
     for table in written["tables"]:
         assert all(len(row) == len(table["columns"]) for row in table["rows"])
         assert table["goals"]
-    assert f"### {table['title']}" in found.stdout
+        assert f"### {table['title']}" in found.stdout
 
 
 def test_clients_of_another_environment_stand_in_the_same_table() -> None:

@@ -1,7 +1,7 @@
 """Runs the code blocks of the docs in a folder with sandboxes for every API.
 
 `python -m tests.support.run_docs` runs the Python blocks of pages, with `nango_py.Nango` redirected to the
-sandboxes in DOCS_OVERRIDES: each page in a child of its own, because most of its time would be imports.
+sandboxes in DOCS_OVERRIDES: each page in a forked child, because most of its time would be imports.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Folder:
         self.layer = layer
         self.path = path
         self._names: list[str] | None = None
-        self._files: dict[str, list[tuple[str | None, Path]]] = {}
+        self._files: dict[str, list[tuple[str | None, str]]] = {}
         self._loose: dict[Path, Document] = {}
         self._other_names: list[str] = []
         self._doubtful: list[str] = []
@@ -75,7 +75,8 @@ class Folder:
                 or a file without a version in its name does not define one.
         """
         found: dict[str, Path] = {}
-        for named, path in self._list_once().get(name, ()):
+        for named, file in self._list_once().get(name, ()):
+            path = self.path / file
             for version in (named,) if named is not None else self._versions_in(path):
                 if version in found:
                     what = f"{name}:{version} defined twice: {display_path(found[version])} and "
@@ -107,8 +108,8 @@ class Folder:
         self._list_once()
         return [problem for name in self._other_names for problem in self._check_name(name)]
 
-    def _list_once(self) -> dict[str, list[tuple[str | None, Path]]]:
-        """The version in the name, and the path, of each file by the name of its blueprint."""
+    def _list_once(self) -> dict[str, list[tuple[str | None, str]]]:
+        """The version in the name, and the name, of each file by the name of its blueprint."""
         if self._names is not None:
             return self._files
         failure = ""
@@ -130,7 +131,7 @@ class Folder:
             files = self._files.setdefault(name, [])
             if version is None or file in links or any(version == other for other, _ in files):
                 doubtful[name] = None
-            files.append((version, self.path / file))
+            files.append((version, file))
         self._names, self._doubtful = names, list(doubtful)
         return self._files
 

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import hmac
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -68,10 +69,9 @@ def is_signed_by(scheme: str, hash_name: str, signed: bytes, signature: bytes, k
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
-        public: Any = load_pem_private_key(key.replace("\\n", "\n").encode(), None).public_key()
+        public = _public_key_of(key)
         digest: Any = getattr(hashes, hash_name.upper())()
         match scheme:
             case "RS":
@@ -88,6 +88,14 @@ def is_signed_by(scheme: str, hash_name: str, signed: bytes, signature: bytes, k
     except (InvalidSignature, ValueError, TypeError, AttributeError):
         return False
     return True
+
+
+@lru_cache(maxsize=32)
+def _public_key_of(key: str) -> Any:
+    """The public key of a private key, whose check takes 50 ms for RSA."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return load_pem_private_key(key.replace("\\n", "\n").encode(), None).public_key()
 
 
 def s256(verifier: str) -> str:

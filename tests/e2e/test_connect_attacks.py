@@ -373,15 +373,15 @@ def test_a_flood_of_logins_leaves_memory_and_rows_flat(tmp_path: Path) -> None:
                     clock.advance(30)
             return counts
 
-        flood(300)
+        flood(100)
         gc.collect()
         before, rows = sys.getallocatedblocks(), pending_rows(tmp_path)
-        counts = flood(600)
+        counts = flood(400)
         gc.collect()
         assert sys.getallocatedblocks() - before < 20_000
         assert pending_rows(tmp_path) == rows == MAX_PER_SESSION
         assert counts.keys() == {200, 429}
-        assert counts[200] <= 6 * LOGINS_PER_MINUTE // 2 + LOGINS_PER_MINUTE
+        assert counts[200] <= 4 * LOGINS_PER_MINUTE // 2 + LOGINS_PER_MINUTE
 
 
 def test_rows_grow_with_sessions(tmp_path: Path) -> None:
@@ -438,7 +438,7 @@ def test_random_requests_cause_no_server_errors(product: Product) -> None:
     parts, token = urlsplit(product.url), product.session()
     statuses: dict[int, int] = {}
     try:
-        for _ in range(1_500):
+        for _ in range(600):
             method, target, headers, body = nonsense(dice, token)
             connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
             connection.request(
@@ -453,7 +453,7 @@ def test_random_requests_cause_no_server_errors(product: Product) -> None:
                 assert word not in shown, (method, target, body, shown)
     finally:
         root.removeHandler(collector)
-    assert len(statuses) >= 8, statuses
+    assert len(statuses) >= 7, statuses
     assert not [line for line in collector.lines if "mistake" in line or "Traceback" in line]
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from nango_py.attempt import CallRecord
     from nango_py.clock import Clock
-    from nango_py.engine.call_arguments import CallOptions
+    from nango_py.engine.call_arguments import CallOptions, DownloadOptions
     from nango_py.engine.interfaces import ConnectionSource
     from nango_py.engine.paging import PageWalk, ParsedPage
     from nango_py.engine.paging_options import GraphQLCallOptions, GraphQLOptions, PagingOptions
@@ -169,14 +169,14 @@ class AsyncExecutor(FileExecutor[Coroutine[Any, Any, Response]]):
         progress: Callable[[int, int | None], object] | None = None,
         max_response_bytes: int = 0,
         deadline_seconds: float | None = None,
-        **options: Any,
+        **options: Unpack[DownloadOptions],
     ) -> Response:
         """GET a file and write its decoded body to `target`; arguments and errors as in `Executor.download`.
 
         `progress` is called in the event loop.
         """
-        options |= {"stream": True, "max_response_bytes": max_response_bytes}
-        return await self._download(path, options, target, progress, deadline_seconds)
+        call: CallOptions = {**options, "stream": True, "max_response_bytes": max_response_bytes}
+        return await self._download(path, call, target, progress, deadline_seconds)
 
     async def upload(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 
     Timeout = float | tuple[float | None, float | None] | None
 
-    class CallOptions(TypedDict, total=False):
-        """The keyword arguments of a call; see `Call`."""
+    class DownloadOptions(TypedDict, total=False):
+        """The keyword arguments of `Executor.download`; see `Call`."""
 
         params: object
         headers: Mapping[str, str | None] | None
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
         files: object
         timeout: Timeout
         idempotency_key: str | None
+
+    class CallOptions(DownloadOptions, total=False):
+        """The keyword arguments of a call; see `Call`."""
+
         stream: bool
         max_response_bytes: int | None
 
@@ -136,7 +142,7 @@ def check_call(call: Call) -> None:
     limit = call.max_response_bytes
     if limit is not None:
         _check("max_response_bytes", limit, int, "a number of bytes, or 0 for no limit")
-        if limit < 0:
+        if limit < 0 or isinstance(limit, bool):
             raise InvalidRequest("max_response_bytes must be a number of bytes, or 0 for no limit")
 
 
@@ -146,7 +152,7 @@ def check_deadline(seconds: object) -> None:
     Raises:
         InvalidRequest: it is not a number of seconds.
     """
-    if seconds is not None and not (_is_number(seconds) and seconds == seconds):  # noqa: PLR0124 - not NaN
+    if seconds is not None and not _is_number(seconds):
         raise InvalidRequest(f"deadline_seconds must be a number of seconds, not {type(seconds).__name__}")
 
 
@@ -168,4 +174,7 @@ def _is_timeout(value: Any) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is a number, neither NaN nor too large for a float."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return value in {math.inf, -math.inf} or -sys.float_info.max <= value <= sys.float_info.max

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nango_py.attempt import CallRecord
     from nango_py.clock import Clock
     from nango_py.engine.bound_settings import Origin
-    from nango_py.engine.call_arguments import CallOptions
+    from nango_py.engine.call_arguments import CallOptions, DownloadOptions
     from nango_py.engine.interfaces import CallIO, ConnectionSource
     from nango_py.engine.paging import PageWalk, ParsedPage
     from nango_py.engine.paging_options import GraphQLCallOptions, GraphQLOptions, PagingOptions
@@ -199,7 +199,7 @@ class Executor(FileExecutor[Response]):
         progress: Callable[[int, int | None], object] | None = None,
         max_response_bytes: int = 0,
         deadline_seconds: float | None = None,
-        **options: Any,
+        **options: Unpack[DownloadOptions],
     ) -> Response:
         """GET a file and write its decoded body to `target`, which appears only when it is complete.
 
@@ -220,8 +220,8 @@ class Executor(FileExecutor[Response]):
             OSError: the file cannot be written.
         """
         warn_about_event_loop()
-        options |= {"stream": True, "max_response_bytes": max_response_bytes}
-        return run_sync(self._download(path, options, target, progress, deadline_seconds))
+        call: CallOptions = {**options, "stream": True, "max_response_bytes": max_response_bytes}
+        return run_sync(self._download(path, call, target, progress, deadline_seconds))
 
     def upload(
         self,

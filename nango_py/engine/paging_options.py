@@ -77,7 +77,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[WalkOptions, dict[str, An
         not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds > 0
     ):
         raise InvalidRequest("max_seconds must be a number of seconds > 0, or None")
-    if walk.prefetch not in {0, 1} or isinstance(walk.prefetch, bool):
+    if walk.prefetch not in (0, 1) or isinstance(walk.prefetch, bool):
         raise InvalidRequest("prefetch must be 0 or 1: the next page is known only from the one before")
     check_deadline(walk.deadline_seconds)
     return walk, {name: value for name, value in options.items() if name not in names and name != "method"}

@@ -180,7 +180,7 @@ def parse_head(data: bytes, method: str) -> Head:
         chunked, length, will_close = False, 0, True  # there is no body, whatever the headers say
     if not has_body:
         chunked, length = False, 0
-    will_close = will_close or (length is None and not chunked) or (chunked and is_old)
+    will_close = will_close or is_tunnel or (length is None and not chunked) or (chunked and is_old)
     return Head(status, reason, HeaderLines(lines), chunked, length, will_close)
 
 

@@ -71,6 +71,8 @@ def _without_size(request: Request) -> Request:
         ({"max_seconds": float("nan")}, "max_seconds"),
         ({"prefetch": 2}, "prefetch"),
         ({"prefetch": True}, "prefetch"),
+        ({"prefetch": [1]}, "prefetch"),
+        ({"deadline_seconds": -(10**400)}, "deadline_seconds"),
         ({"deadline_seconds": "7"}, "deadline_seconds"),
         ({"state": []}, "state"),
         ({"state": {}}, "state"),

@@ -268,3 +268,11 @@ def test_tiny_chunks_cost_no_more_than_their_number() -> None:
     assert time.process_time() - before < 2  # 0.2 s; a copy of the rest for each chunk takes five
     assert parser.take() == b"a" * 2**17
     assert parser.has_surplus
+
+
+def test_a_tunnel_is_never_used_again() -> None:
+    """What follows a 2xx to CONNECT is not HTTP (RFC 9110 section 9.3.6); the control is a refusal."""
+    for status, is_kept in ((200, False), (299, False), (403, True)):
+        parser = ResponseParser("CONNECT")
+        parser.feed(f"HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n".encode())
+        assert (parser.is_complete, parser.is_reusable) == (True, is_kept), status

@@ -330,6 +330,18 @@ LEADS_OUT = [
     "x\n",
     "/%2e%2e",
     "..%20/x",
+    "%c0%ae%c0%ae/x",
+    "x/..%C0%AFadmin",
+    "x/%e0%80%ae%e0%80%ae/x",
+    "x/..%c1%9cadmin",
+    "x/%u002e%u002e/admin",
+    "x%u002f..%u002fadmin",
+    "%25c0%25ae%25c0%25ae/x",
+    "\uff0e\uff0e/x",
+    "x/%EF%BC%8E%EF%BC%8E/x",
+    "x/\u2024\u2024/x",
+    "x/\u2025/x",
+    "x\uff0f..\uff0fx",
     "%" + "25" * 30 + "2e%2e/",
 ]
 

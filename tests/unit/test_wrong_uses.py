@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import pickle
+import re
 from importlib.metadata import requires
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nango_py import InvalidRequest, Nango
+from nango_py import AsyncExecutor, Executor, InvalidRequest, Nango
+from nango_py.engine import call_arguments
+from nango_py.record import field_names
 from tests.support.both_executors import EXECUTORS, open_product
 from tests.support.sandbox_product import ENCRYPTION_KEY
 
@@ -98,3 +104,19 @@ def test_arguments_that_cannot_be_written_are_refused(name: str, run: Any) -> No
     with open_product(entry, credentials={}) as nango, pytest.raises(InvalidRequest) as caught:
         run(nango, lambda executor: executor.post("x", **DEEP[name]))
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("kind", [Executor, AsyncExecutor])
+def test_options_are_typed(kind: type) -> None:
+    """Editors and mypy know the keyword arguments of each method, and those are the ones that are taken."""
+    methods = [member for name, member in inspect.getmembers(kind, callable) if not name.startswith("_")]
+    given = [each for method in methods for each in inspect.signature(method).parameters.values()]
+    annotations = [each.annotation for each in given if each.kind is each.VAR_KEYWORD]
+    assert len(annotations) >= 12
+    assert all(re.fullmatch(r"Unpack\[[A-Za-z]+\]", written) for written in annotations)
+    tree = ast.parse(Path(call_arguments.__file__).read_text(encoding="utf-8"))
+    typed = [
+        node for node in ast.walk(tree) if getattr(node, "name", "") in {"CallOptions", "DownloadOptions"}
+    ]
+    names = {each.target.id for node in typed for each in node.body if isinstance(each, ast.AnnAssign)}  # type: ignore[attr-defined]
+    assert names == set(field_names(call_arguments.Call)) - {"method", "path", "base"}

@@ -6,6 +6,7 @@ Errors are TemplateProblems; their messages never contain a value.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -62,11 +63,19 @@ def check_path_template(template: Template) -> None:
     join_path("https://host.invalid/", "".join("x" if name else text for text, name in template.outline()))
 
 
+# Overlong UTF-8 and %uXXXX are read by some servers; others normalize Unicode.
+_ODD_DOT = re.compile(r"%(?:(?:c0|e0%80|f0%80%80)%ae|u002e|uff0e)", re.IGNORECASE)
+_ODD_SLASH = re.compile(
+    r"%(?:(?:c0|e0%80|f0%80%80)%af|(?:c1|e0%81|f0%80%81)%9c|u002f|uff0f|u005c|uff3c)", re.IGNORECASE
+)
+
+
 def check_dots(path: str) -> None:
     """Refuse `.` and `..` segments in every encoding that a server may decode to them."""
     decoded = path
     for _ in range(8):
-        before, decoded = decoded, unquote(decoded, errors="replace")
+        before, lenient = decoded, _ODD_SLASH.sub("/", _ODD_DOT.sub(".", decoded))
+        decoded = unicodedata.normalize("NFKC", unquote(lenient, errors="replace"))
         if before == decoded:
             break
     else:
@@ -74,7 +83,7 @@ def check_dots(path: str) -> None:
     segments = re.split(r"[/\\]", decoded)
     has_dots = any(segment.partition(";")[0].strip() in {".", ".."} for segment in segments)
     has_control = _CONTROL.search(decoded) is not None
-    del path, decoded, segments
+    del path, before, lenient, decoded, segments
     if has_dots:
         raise TemplateProblem(
             "E316", "the path has a dot segment", expected='expected no "." or ".." between slashes'

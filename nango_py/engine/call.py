@@ -168,7 +168,9 @@ class ApiCall:
         if not self.plan.is_counted:
             self._place = Place(self._io.limits, (), ())
             return
-        while (seconds := self.runtime.seconds_to_hold(self.plan)) > 0:
+        # The first response that others wait for may be that of this very call, after its redirect.
+        is_redirected = bool(self.attempts) and self.attempts[-1].action == "redirect"
+        while not is_redirected and (seconds := self.runtime.seconds_to_hold(self.plan)) > 0:
             if self._clock.monotonic() + seconds >= self._deadline:
                 break
             await self._wait(seconds, "the API's first response")

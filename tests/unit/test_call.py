@@ -266,6 +266,19 @@ def test_a_redirect_to_the_same_origin_is_followed(
     assert [attempt.action for attempt in world.last.attempts] == ["redirect", "return"]
 
 
+@pytest.mark.parametrize("redirects", [1, 5])
+def test_a_redirect_of_the_first_call_is_followed_at_once(redirects: int) -> None:
+    """Other calls wait for the first response of an API without written limits; the first call does not."""
+    moved = FakeResponse(302, {"Location": "/v1/moved"})
+    world = World([moved] * redirects + [FakeResponse(200)])
+    runtime = IntegrationRuntime(an_integration(rate_limits={}), world.clock)
+    call, other = (ApiCall(a_plan(), runtime, world) for _ in range(2))
+    assert run_sync(call.run()).status_code == 200
+    assert world.values("wait") == []
+    assert run_sync(other.run()).status_code == 200
+    assert world.values("wait") == []
+
+
 ELSEWHERE = [
     "https://evil.test/v1/things",
     "//evil.test/v1/things",

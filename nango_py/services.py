@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from nango_py.connections.cache import CachedConnection, ConnectionCache
 from nango_py.connections.processes import Processes
+from nango_py.connections.validation import check_identity
 from nango_py.engine.events import Events
 from nango_py.errors import TapeError, UnknownIntegration
 from nango_py.forks import forget_in_children
@@ -214,8 +215,11 @@ class Services:
 
         Raises:
             UnknownIntegration: integrations.yaml does not declare it.
+            TypeError: the user id is not text.
+            StorageError: no database would keep it.
         """
         self.integration(name)
+        check_identity(name, user_id)
         runtime = self._runtime_sources.setdefault(name, partial(self.runtime, name))
         return runtime, self.cache.source(name, user_id)
 

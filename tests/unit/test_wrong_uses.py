@@ -45,6 +45,10 @@ def test_pickling_says_what_to_do(nango: Nango) -> None:
 
 USES: list[Callable[[Nango, Any], object]] = [
     lambda nango, user: nango.executor("shop", user),
+    lambda nango, user: nango.async_executor("shop", user),
+    lambda nango, user: nango.session("shop", user),
+    lambda nango, user: nango.adapter("shop", user),
+    lambda nango, user: nango.httpx_transport("shop", user),
     lambda nango, user: nango.register_connection("shop", user, {"api_key": "k"}),
     lambda nango, user: nango.verify_credentials("shop", user, {"api_key": "k"}),
     lambda nango, user: nango.connection("shop", user),
@@ -55,7 +59,7 @@ USES: list[Callable[[Nango, Any], object]] = [
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("user", [7, None, b"u", 1.5])
+@pytest.mark.parametrize("user", [7, None, b"u", 1.5, ["u"], {"id": "u"}], ids=repr)
 def test_user_id_that_is_not_text_is_a_type_error(
     nango: Nango, use: Callable[[Nango, Any], object], user: object
 ) -> None:

@@ -35,13 +35,13 @@ DAY = CalendarPeriod(200, "UTC", "200/day UTC")
 def test_a_caller_who_starts_late_uses_every_following_window(
     kind: str, knowledge: str, life: str, seconds: float, tmp_path: Path
 ) -> None:
-    """Others left 20 and the reset is in 3 s: waits end there, and later windows are used to their end."""
+    """Others left 10 and the reset is in 3 s: waits end there, and later windows are used to their end."""
     clock = LimitClock(10 * seconds - 3.0)
-    spends = () if knowledge == "learned" else (Spend("k", (window(200, seconds),)),)
+    spends = () if knowledge == "learned" else (Spend("k", (window(100, seconds),)),)
     with store_opener(kind, tmp_path, clock) as open_store:
-        api = SharedQuota(200, seconds, clock, spends)
+        api = SharedQuota(100, seconds, clock, spends)
         api.store = open_store()
-        api.others(180)
+        api.others(90)
         for number in range(9, 14):
             if life == "restarts":
                 api.restart(open_store())
@@ -50,10 +50,10 @@ def test_a_caller_who_starts_late_uses_every_following_window(
                 waited = api.call()
                 assert waited == 0.0 or clock.moment <= reset + 0.01
             if number < 13:
-                api.others(60)
+                api.others(30)
             # An API with late resets: all of a window is sent in its last seconds.
             clock.moment = max(clock.moment, (number + 2) * seconds - 5.0)
-    assert min(api.ours[number] for number in range(10, 14)) >= 0.95 * 140
+    assert min(api.ours[number] for number in range(10, 14)) >= 0.95 * 70
     assert sum(not is_accepted for _, is_accepted in api.sent) <= 2
 
 

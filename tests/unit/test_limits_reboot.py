@@ -72,7 +72,7 @@ def test_what_was_counted_before_a_restart_is_as_old_as_it_is(
     refused = store.acquire((SPEND,), ("k",), 0.0)
     assert isinstance(refused, Refused)
     assert refused.wait == pytest.approx(1200.0, abs=1.0)
-    store, _ = _open(database, later, 1_000_000.0 + 3700.0 - later)
+    store, _ = _open(database, later, 1_000_000.0 + 3700.0 - later, "three")
     assert isinstance(store.acquire((SPEND,), ("k",), 0.0), Granted)
 
 

@@ -8,7 +8,7 @@
 -- Times are seconds. Replies are text, because Redis cuts numbers down to integers.
 
 local COUNTED_WITHIN, LOST_AFTER, ROUNDING, WITHOUT_RESET = 10, 5, 1e-9, 60
-local LONGEST_GATE, LONGEST_WAIT, CLOCK_STEP = 86400, 366 * 86400, 60
+local LONGEST_GATE, LONGEST_WAIT, CLOCK_STEP = 86400, 366 * 86400, 1
 local MAX_WAITING, PAGE_SIZE = 10000, 64
 local TIME, ORDER, NAME, DIGEST, WAKE_AT, COST = 1, 2, 3, 4, 5, 6  -- the fields of a waiting booking
 local OTHERS, UNTIL, SINCE, REPORTED_AT = 1, 2, 3, 4  -- the fields of a report
@@ -79,6 +79,14 @@ function make.log()
   local function replace(log, entries)
     log.entries, log.is_changed, log.first, log.last = entries, true, math.huge, 0
     if entries ~= '' then log.first, log.last = Log.time_at(log, 1), Log.time_at(log, Log.size(log)) end
+  end
+
+  function Log.shift(log, seconds)
+    local entries = {}
+    for index = 1, Log.size(log) do
+      entries[index] = struct.pack('<dd', Log.time_at(log, index) + seconds, Log.total_at(log, index))
+    end
+    replace(log, table.concat(entries))
   end
 
   function Log.add(log, moment, cost)
@@ -864,6 +872,21 @@ function make.meter()
     end
   end
 
+  function Meter.shift(meter, seconds)
+    local flights = {}
+    for first = 1, #meter.in_flight, 32 do
+      local name, sent, cost = struct.unpack('<c16dd', meter.in_flight, first)
+      flights[#flights + 1] = name .. struct.pack('<dd', sent + seconds, cost)
+    end
+    meter.in_flight = table.concat(flights)
+    meter.gate, meter.kept_until = meter.gate + seconds, 0
+    module.log.shift(meter.log, seconds)
+    for _, level in pairs(meter.levels) do level[2] = level[2] + seconds end
+    for _, report in pairs(meter.reports) do
+      for _, field in ipairs({UNTIL, SINCE, REPORTED_AT}) do report[field] = report[field] + seconds end
+    end
+  end
+
   function Meter.finish(meter, name, moment)
     local cost = Meter.cancel(meter, name)
     if cost then Meter.count(meter, moment, cost) end
@@ -889,7 +912,7 @@ function make.meter()
   return Meter
 end
 
-local STATE = '<dddddddddI4c0I4c0I4c0I4c0I4c0'
+local STATE = '<ddddddddddI4c0I4c0I4c0I4c0I4c0'
 local RULES, LIMIT, KINDS = '<Bddd', '<Bddd', {'window', 'period', 'bucket', 'cap'}
 local NO_RULES = struct.pack(RULES, 0, 0, 0, 0) .. '[]'
 
@@ -910,51 +933,6 @@ local function correct_numbers(meter)
   for label, level in pairs(meter.levels) do
     if not (level[2] <= now + CLOCK_STEP and level[1] > -LONGEST_WAIT) then meter.levels[label] = nil end
   end
-end
-
-local function load(key, new_rules)
-  local state = redis.call('HGET', key, 'state')
-    or struct.pack(STATE, 0, 0, 0, 0, 0, 0, 0, math.huge, 0, #NO_RULES, NO_RULES, 0, '', 0, '', 0, '', 0, '')
-  local gate, arrivals, kept_until, in_flight_cost, dropped, total, merge_above, first, last, old_rules, levels, waiting,
-    in_flight, reports = struct.unpack(STATE, state)
-  local rules = new_rules or old_rules
-  local limits = {}
-  local limit_count, longest, max_cost, in_flight_seconds, at = struct.unpack(RULES, rules)
-  for place = 1, limit_count do
-    local kind, capacity, span, rate, next_at = struct.unpack(LIMIT, rules, at)
-    limits[place] = {place = place, kind = KINDS[kind], capacity = capacity, span = span, rate = rate}
-    at = next_at
-  end
-  local log = {
-    key = key, dropped = dropped, total = total, merge_above = merge_above, first = first, last = last,
-    entries = false, is_changed = false,
-  }
-  local meter = {
-    gate = gate, arrivals = arrivals, kept_until = kept_until, log = log,
-    rules = rules, limits = limits, longest = longest, max_cost = max_cost, in_flight_seconds = in_flight_seconds,
-    known_details = false, details_at = at, in_flight = in_flight, in_flight_cost = in_flight_cost,
-    levels = levels ~= '' and cmsgpack.unpack(levels) or {},
-    waiting = false,
-    -- Reports of other limits are forgotten.
-    reports = reports ~= '' and rules:sub(1, at - 1) == old_rules:sub(1, at - 1) and cmsgpack.unpack(reports) or {},
-  }
-  correct_numbers(meter)
-  if waiting ~= '' then
-    local queue = module.queue.make(key, cmsgpack.unpack(waiting))
-    meter.waiting = queue
-    if rules:sub(1, at - 1) ~= old_rules:sub(1, at - 1) then
-      module.queue.forget_levels(queue)
-    end
-    module.queue.expire(queue)
-  end
-  if in_flight ~= '' and struct.unpack('<d', in_flight, 17) + in_flight_seconds <= now then
-    module.meter.finish_late(meter)
-  end
-  if log.first <= now - longest then module.log.drop_until(log, now - longest) end
-  for place, report in pairs(meter.reports) do
-    if not module.report.matters(report, longest) then meter.reports[place] = nil end
-  end
-  return meter
 end
 
 -- Saves a meter until forgetting it changes nothing.
@@ -981,12 +959,65 @@ local function save(meter)
   local must_extend = ends > meter.kept_until
   if must_extend then meter.kept_until = ends + COUNTED_WITHIN end
   redis.call('HSET', log.key, 'state', struct.pack(STATE, meter.gate, meter.arrivals, meter.kept_until,
-    meter.in_flight_cost, log.dropped, log.total, log.merge_above, log.first, log.last, #meter.rules,
+    meter.in_flight_cost, log.dropped, log.total, log.merge_above, log.first, log.last, now, #meter.rules,
     meter.rules, #levels, levels, #waiting, waiting, #meter.in_flight, meter.in_flight, #reports, reports))
   if log.is_changed then redis.call('HSET', log.key, 'log', log.entries) end
   if must_extend and clock_step > 0 then
     redis.call('PEXPIRE', log.key, math.ceil((meter.kept_until - now) * 1000))
   end
+end
+
+local function load(key, new_rules)
+  local state = redis.call('HGET', key, 'state')
+    or struct.pack(STATE, 0, 0, 0, 0, 0, 0, 0, math.huge, 0, 0, #NO_RULES, NO_RULES, 0, '', 0, '', 0, '', 0, '')
+  local gate, arrivals, kept_until, in_flight_cost, dropped, total, merge_above, first, last, saved_at, old_rules, levels,
+    waiting, in_flight, reports = struct.unpack(STATE, state)
+  local rules = new_rules or old_rules
+  local limits = {}
+  local limit_count, longest, max_cost, in_flight_seconds, at = struct.unpack(RULES, rules)
+  for place = 1, limit_count do
+    local kind, capacity, span, rate, next_at = struct.unpack(LIMIT, rules, at)
+    limits[place] = {place = place, kind = KINDS[kind], capacity = capacity, span = span, rate = rate}
+    at = next_at
+  end
+  local log = {
+    key = key, dropped = dropped, total = total, merge_above = merge_above, first = first, last = last,
+    entries = false, is_changed = false,
+  }
+  local meter = {
+    gate = gate, arrivals = arrivals, kept_until = kept_until, log = log,
+    rules = rules, limits = limits, longest = longest, max_cost = max_cost, in_flight_seconds = in_flight_seconds,
+    known_details = false, details_at = at, in_flight = in_flight, in_flight_cost = in_flight_cost,
+    levels = levels ~= '' and cmsgpack.unpack(levels) or {},
+    waiting = false,
+    -- Reports of other limits are forgotten.
+    reports = reports ~= '' and rules:sub(1, at - 1) == old_rules:sub(1, at - 1) and cmsgpack.unpack(reports) or {},
+  }
+  local is_set_back = saved_at > now + CLOCK_STEP and saved_at < math.huge
+  if is_set_back then
+    -- The time that has passed since is unknown, so none has. Waiting callers confirm and are booked again.
+    module.meter.shift(meter, now - saved_at)
+    redis.call('DEL', key)
+    waiting = ''
+  end
+  correct_numbers(meter)
+  if is_set_back then save(meter) end
+  if waiting ~= '' then
+    local queue = module.queue.make(key, cmsgpack.unpack(waiting))
+    meter.waiting = queue
+    if rules:sub(1, at - 1) ~= old_rules:sub(1, at - 1) then
+      module.queue.forget_levels(queue)
+    end
+    module.queue.expire(queue)
+  end
+  if in_flight ~= '' and struct.unpack('<d', in_flight, 17) + in_flight_seconds <= now then
+    module.meter.finish_late(meter)
+  end
+  if log.first <= now - longest then module.log.drop_until(log, now - longest) end
+  for place, report in pairs(meter.reports) do
+    if not module.report.matters(report, longest) then meter.reports[place] = nil end
+  end
+  return meter
 end
 
 -- Bookings: `spends` are pairs of a meter and a cost.

@@ -37,7 +37,7 @@ from nango_py.limits.limit_types import (
     Window,
     WindowView,
 )
-from nango_py.limits.stores.stored_meter import digest_of_keys
+from nango_py.limits.stores.stored_meter import MAX_CLOCK_STEP, digest_of_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -66,7 +66,7 @@ _REPORT = Struct("<dddd")
 _COST = Struct("<d")
 _PLACE = Struct("<dd")
 
-LAYOUT = "6"
+LAYOUT = "7"
 """Part of every key, so that no version reads what another wrote in another format."""
 
 
@@ -239,6 +239,7 @@ class RedisLimits:
             with self._client.pipeline() as pipeline:
                 pipeline.zadd(key, {name: now})
                 pipeline.zremrangebyscore(key, "-inf", now - PROCESS_TTL)
+                pipeline.zremrangebyscore(key, now + MAX_CLOCK_STEP, "+inf")
                 pipeline.pexpire(key, math.ceil(PROCESS_TTL * 1000))
                 pipeline.zcard(key)
                 return int(pipeline.execute()[-1])

@@ -94,6 +94,11 @@ class SqlRows:
         self.bookings.meters = {key: stored.meter for key, stored in self.meters.items()}
         self.bookings.gates = {key: stored.gate for key, stored in self.meters.items() if stored.gate}
 
+    @property
+    def shifted(self) -> list[str]:
+        """The keys to save because the clock was set back: each load would shift them again."""
+        return [key for key, stored in self.meters.items() if stored.is_shifted]
+
     def booking(self, ticket: Ticket) -> StoredBooking:
         """The booking of a ticket: in flight, or taken to be waiting."""
         booking = self._by_name.get(ticket.name)

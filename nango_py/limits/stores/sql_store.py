@@ -196,8 +196,12 @@ class SqlLimits:
         """The rows of these keys, without a lock."""
         self._create_tables()
         parameters = name_parameters("key", keys)
-        rows = self._database.read(select(len(keys), self._time()), parameters) if keys else []
-        return SqlRows(rows, self._clock, self._boot, self._database.read)
+        found = self._database.read(select(len(keys), self._time()), parameters) if keys else []
+        rows = SqlRows(found, self._clock, self._boot, self._database.read)
+        if not rows.shifted:
+            return rows
+        self._change(keys, lambda _run, _rows: None)
+        return self._read(keys)
 
     def _change(self, keys: tuple[str, ...], work: Callable[[Run, SqlRows], Result]) -> Result:
         """The result of `work` on the locked rows of these keys."""
@@ -211,7 +215,9 @@ class SqlLimits:
                 # A row that does not exist cannot be locked.
                 run(insert_missing(len(keys)), parameters)
                 rows = run(lock, parameters)
-            return work(run, SqlRows(rows, self._clock, self._boot, run))
+            loaded = SqlRows(rows, self._clock, self._boot, run)
+            loaded.save(run, loaded.shifted)
+            return work(run, loaded)
 
         self._disable_sync()
         return self._database.write(transact)

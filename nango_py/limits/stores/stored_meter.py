@@ -177,6 +177,7 @@ class StoredMeter:
 
     Attributes:
         changed_at: the moment of the last change.
+        is_shifted: whether the clock was set back or started again since.
         queue: the rows of the meter's queue.
     """
 
@@ -185,6 +186,7 @@ class StoredMeter:
         self.gate = 0.0
         self.arrivals = 0
         self.changed_at = 0.0
+        self.is_shifted = False
         self.queue: StoredQueue | None = None
 
     def dump(self, moment: Moment) -> str:
@@ -231,6 +233,7 @@ class StoredMeter:
             elapsed = max(0.0, moment.wall - state.get("wall", moment.wall))
             shift = moment.now - elapsed - state["now"]
         stored = cls()
+        stored.is_shifted = bool(shift)
         meter = stored.meter
         stored.changed_at = state["now"] + shift
         stored.gate = state["gate"] + shift if state["gate"] else 0.0

@@ -1,6 +1,6 @@
 """The nango command as a process, with real sockets, signals, pipes and terminals.
 
-The terminals, a closed pipe and the demo of the wheel are those of a Python that was just started.
+The prompts, a closed pipe and the demo of the wheel are those of a Python that was just started.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from nango_py.cli.demo.result import CallOutcome, Result, SandboxCounts
 from tests.support.fork_server import NANGO, Child, run, start
 from tests.support.oauth_product import mail
 from tests.support.oauth_token_server import Provider
+from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,8 +223,11 @@ def test_the_demo_keeps_its_files_with_keep(tmp_path: Path) -> None:
 
 def test_the_demo_draws_a_bar_on_a_terminal(tmp_path: Path) -> None:
     """The progress bar and the drawn table appear on a terminal, not in a pipe."""
-    code, shown = on_terminal(tmp_path, ["demo", "--calls", "12"])
-    assert code == 0
+    with Terminal(
+        tmp_path, "demo", "--calls", "12", env=environment(TERM="xterm", COLUMNS="120")
+    ) as terminal:
+        shown = terminal.read_all()
+        assert terminal.code == 0
     assert "12/12" in shown
     assert "│ duplicates" in shown
     piped = nango(tmp_path, "demo", "--calls", "12").stdout
@@ -233,8 +237,11 @@ def test_the_demo_draws_a_bar_on_a_terminal(tmp_path: Path) -> None:
 
 def test_an_interrupted_demo_removes_its_files(tmp_path: Path) -> None:
     """Ctrl-C exits with code 130 and removes the temporary folder."""
-    code, shown = on_terminal(tmp_path, ["demo"], when="attempts", response="\x03", TMPDIR=str(tmp_path))
-    assert code == 130
+    with Terminal(tmp_path, "demo", env={"TERM": "xterm", "TMPDIR": str(tmp_path)}) as terminal:
+        terminal.read_until("attempts")
+        terminal.type("\x03")
+        shown = terminal.read_all()
+        assert terminal.code == 130
     assert "Traceback" not in shown
     assert not list(tmp_path.iterdir())
 

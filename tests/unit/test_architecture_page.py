@@ -30,10 +30,10 @@ def test_the_page_names_files() -> None:
 
 
 def test_each_path_has_ten_steps() -> None:
-    """A call, a list, a token refresh, a login, a booking, an action and a tool call have ten lines each."""
+    """A call, a token refresh, a login and a booking have ten lines each."""
     sections = re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]
     steps = [len(re.findall(r"^\d+\. ", section, re.MULTILINE)) for section in sections]
-    assert steps == [10, 10, 10, 10, 10, 10, 10, 0]
+    assert steps == [10, 10, 10, 10, 0, 0]
 
 
 def test_the_picture_is_current() -> None:

@@ -109,13 +109,13 @@ def read_refusal(body: JsonValue, status: int, *, is_refresh: bool) -> Refusal:
     """What a response means that is not a token.
 
     Args:
-        body: the decoded body.
+        body: the decoded body. Of one that is a text only known codes are shown: it may be a credential.
         status: the HTTP status.
         is_refresh: whether the request used a refresh token, so that a sentence about a token that is
             invalid is about this one.
     """
     codes = list(_codes(body))
-    text = next(_texts(body), "")
+    text = "" if isinstance(body, str) else next(_texts(body), "")
     for word, written in codes:
         meaning = _MEANING.get(word)
         if meaning is not None:
@@ -145,7 +145,8 @@ def _codes(body: JsonValue) -> Iterator[tuple[str, str]]:
             # A code may have a name space or a sentence: `invalid_client: Invalid secret`.
             for part in (value, value.partition(":")[0], re.split(r"[/#:.]", value)[-1]):
                 word = _to_snake(part)
-                written = error_code(part.strip()) or (word if word in _MEANING else "")
+                shown = error_code(part.strip()) if key else ""
+                written = shown or (word if word in _MEANING else "")
                 if written:
                     yield word, written
         if key == "code" and isinstance(value, str) and value.lower() in {"invalid", "expired", "revoked"}:

@@ -225,6 +225,11 @@ def test_unsupported_token_type_is_refused(kind: str) -> None:
         (400, {"error": "words with blanks"}, "", False),
         (400, "error=invalid_grant", "invalid_grant", True),
         (403, b"<html>planted</html>", "", False),
+        (403, b"planted", "", False),
+        (401, b"planted", "", True),
+        (403, b'"planted"', "", False),
+        (400, b"planted: the refresh token has expired", "", True),
+        (400, b"invalid_grant: planted", "invalid_grant", True),
         (404, None, "", False),
     ],
 )

@@ -123,6 +123,7 @@ def documented_place(folder: Path) -> Iterator[Place]:
         r"extends_blueprint: (\S+):(v\d+)", (folder / "integrations.yaml").read_text()
     ):
         shutil.copy(ROOT / "blueprints" / f"{name}.{version}.yaml", folder / "blueprints")
+    shutil.copytree(ROOT / "blueprints" / "logos", folder / "blueprints" / "logos")
     with ExitStack() as stack:
         nango = stack.enter_context(Nango(folder / "integrations.yaml", environ={}))
         declared = nango.configuration.integrations

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -16,6 +17,7 @@ from nango_py import forks  # noqa: F401
 from nango_py.errors import StorageError
 
 if TYPE_CHECKING:
+    from _thread import RLock
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
@@ -126,100 +128,106 @@ class Closable(Protocol):
 
 
 class ForkGate:
-    """Held during every SQLite operation, closing included: a process forks only between them.
+    """Lets a process fork only between SQLite operations, closing a connection included.
 
     SQLite counts the locks of a process in its memory, and has mutexes. A child that was forked
     within an operation would wait forever for one that no thread of it holds.
+
+    Each thread has a lock that it holds during an operation, and a fork takes those of all other threads.
+    `with` takes such a lock in one step, so no exception of a signal handler leaves one locked.
     """
 
     def __init__(self) -> None:
         self._connections: weakref.WeakSet[object] = weakref.WeakSet()
         self._inherited: list[object] = []
-        self._late: list[Closable] = []
+        self._late: deque[Closable] = deque()
         self.reset()
 
     def keep_in_children(self, connection: object) -> None:
-        """Never close this connection in a child. The caller holds the gate.
+        """Never close this connection in a child. The caller holds its lock.
 
         A child loses the data of all threads but one before any hook runs, and with it their connections.
         """
         self._connections.add(connection)
 
     def reset(self) -> None:
-        """Forget all holders: those of the parent do not exist in a child."""
+        """Forget all locks: the threads of the parent do not exist in a child."""
         never_collect(*self._inherited, *self._late)
-        self._inherited, self._late = [], []
+        self._inherited, self._late = [], deque()
         self._connections = weakref.WeakSet()
-        # With a reentrant lock: a connection may be closed by the garbage collector, at any line of these.
-        self._condition = threading.Condition(threading.RLock())
         # By thread; a threading.local would be gone when a thread that ends closes its connection.
-        self._holders: dict[int, int] = {}
-        self._forking = self._forks = 0  # the thread that forks, and how many forks it is in
+        self._locks: dict[int, RLock] = {}
+        self._changing = threading.RLock()  # held while there is a new lock, and during a fork
+        self._forks = 0  # how many forks the thread that forks is in
 
-    def __enter__(self) -> None:
-        thread = threading.get_ident()
-        with self._condition:
-            if self._forking and self._must_wait(thread):
-                # The garbage collector may have come here within `__exit__`, before it notifies the others.
-                self._condition.notify_all()
-                while self._must_wait(thread):
-                    self._condition.wait()
-            self._holders[thread] = self._holders.get(thread, 0) + 1
+    def lock(self) -> RLock:
+        """The lock of this thread. While it is held, no other thread forks."""
+        found = self._locks.get(threading.get_ident())
+        return self._new_lock() if found is None else found
 
-    def __exit__(self, *_: object) -> None:
-        thread = threading.get_ident()
-        with self._condition:
-            count = self._holders.pop(thread, 1) - 1  # none: this is a child that was forked within
-            if count:
-                self._holders[thread] = count
-            self._condition.notify_all()
-
-    def _must_wait(self, thread: int) -> bool:
-        return self._forking not in {0, thread} and thread not in self._holders
+    def _new_lock(self) -> RLock:
+        with self._changing:
+            return self._locks.setdefault(threading.get_ident(), threading.RLock())
 
     def close(self) -> None:
-        """Wait until no other thread holds the gate, and keep it closed.
+        """Wait until no other thread is in an operation, and let none begin one.
 
         A signal handler may fork while its thread forks.
         """
-        thread = threading.get_ident()
-        with self._condition:
-            while self._forking not in {0, thread}:
-                self._condition.wait()
-            self._forking, self._forks = thread, self._forks + 1
-            while self._holders.keys() - {thread}:
-                self._condition.wait()
-            self._inherited = list(self._connections)
+        self._changing.acquire()
+        self._forks += 1
+        for lock in self._others():
+            lock.acquire()
+        self._inherited = list(self._connections)
 
     def open(self) -> None:
         """Let others in again."""
-        with self._condition:
-            self._forks = max(0, self._forks - 1)
-            if self._forks:
-                return
-            kept, self._inherited = self._inherited, []
-            late, self._late = self._late, []
-            self._forking = 0
-            self._condition.notify_all()
+        kept = self._inherited
+        self._forks = max(0, self._forks - 1)
+        if not self._forks:
+            self._inherited = []
+        for lock in (*self._others(), self._changing):
+            with contextlib.suppress(RuntimeError):  # it is free: `close` was ended by a signal handler
+                lock.release()
         del kept  # closes what nothing else uses, with the gate open
-        for connection in late:
-            self.close_collected(connection)
+        self._close_late()
+
+    def _others(self) -> list[RLock]:
+        thread = threading.get_ident()
+        return [lock for owner, lock in list(self._locks.items()) if owner != thread]
 
     def close_collected(self, connection: Closable) -> None:
         """Close a connection that the garbage collector has found: now, or after the fork that is under way.
 
         The collector runs at any line of any thread, which may hold a lock that the fork waits for.
         """
-        thread = threading.get_ident()
-        with self._condition:
-            if self._must_wait(thread):
-                self._late.append(connection)
-                return
-            self._holders[thread] = self._holders.get(thread, 0) + 1
-        try:
-            connection.close()
+        self._late.append(connection)
+        self._close_late()
+
+    def _close_late(self) -> None:
+        lock = self._lock_at_once()
+        if lock is None:
+            return
+        try:  # around `acquire` too: a signal handler may raise an exception as soon as it returns
+            if lock.acquire(blocking=False):
+                while self._late:
+                    with contextlib.suppress(IndexError):  # another thread was first
+                        self._late.popleft().close()
         finally:
-            self.__exit__()
+            with contextlib.suppress(RuntimeError):  # a fork has it
+                lock.release()
+
+    def _lock_at_once(self) -> RLock | None:
+        """The lock of this thread, or None if it has none yet and a fork is under way."""
+        found = self._locks.get(threading.get_ident())
+        while found is None and not self._forks:
+            try:
+                if self._changing.acquire(blocking=False):
+                    found = self._new_lock()
+            finally:
+                with contextlib.suppress(RuntimeError):
+                    self._changing.release()
+        return found
 
 
 FORK_GATE = ForkGate()

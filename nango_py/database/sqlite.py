@@ -87,7 +87,7 @@ class _Holder:
 
     def close(self) -> None:
         """Close the connection. SQLite locks and may write the file then, so no other thread may fork."""
-        with FORK_GATE, self.in_use:
+        with FORK_GATE.lock(), self.in_use:
             self.connection.close()
 
     def __del__(self) -> None:
@@ -147,7 +147,7 @@ class SqliteDatabase:
         pause = FIRST_PAUSE
         while True:
             try:
-                with FORK_GATE, connect() as connection:
+                with FORK_GATE.lock(), connect() as connection:
                     return work(connection)
             except sqlite3.Error as error:
                 is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
@@ -161,15 +161,14 @@ class SqliteDatabase:
         def run(sql: str, parameters: Parameters | None = None, /) -> Rows:
             return connection.execute(_to_sqlite(sql), parameters or {}).fetchall()
 
-        # A transaction that reads before it locks fails with BUSY at once, whatever the timeout.
-        connection.execute("BEGIN IMMEDIATE")
+        _roll_back(connection)  # if the end of the last one was interrupted by a signal handler
         try:
+            # A transaction that reads before it locks fails with BUSY at once, whatever the timeout.
+            connection.execute("BEGIN IMMEDIATE")
             result = work(run)
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
+            _roll_back(connection)
             raise
         return result
 
@@ -189,6 +188,12 @@ class SqliteDatabase:
             )
         reason = _REASONS.get(code & 0xFF) or getattr(error, "sqlite_errorname", None) or type(error).__name__
         return StorageError(f"the connection store {self.name} failed: {reason}")
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
 
 
 @functools.cache
@@ -370,7 +375,7 @@ class MemoryDatabase(SqliteDatabase):
 
     def __init__(self) -> None:
         super().__init__(MEMORY)
-        with FORK_GATE:
+        with FORK_GATE.lock():
             connection = sqlite3.connect(
                 MEMORY, isolation_level=None, check_same_thread=False, factory=_Connection
             )
@@ -398,7 +403,7 @@ class MemoryDatabase(SqliteDatabase):
     def close(self) -> None:
         """Discard the data."""
         self._closed = True
-        with FORK_GATE, self._turn:  # in the order of `_use`
+        with FORK_GATE.lock(), self._turn:  # in the order of `_use`
             self._shared.close()
 
     @contextlib.contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import os
 import shutil
 import sqlite3
 import threading
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -21,7 +23,8 @@ from nango_py.database.opening import open_database
 from nango_py.database.sqlite import _Holder
 from nango_py.secret import Secret
 from tests.support.fault_server import READ, FaultServer, response
-from tests.support.forked import fork, wait_for_child
+from tests.support.forked import fork, is_free, wait_for_child
+from tests.support.interruptions import Interrupted, interruption_at
 from tests.support.sandbox_product import ENCRYPTION_KEY
 from tests.support.time_limits import HANG_SECONDS
 
@@ -229,22 +232,84 @@ def test_a_collected_connection_waits_for_no_fork() -> None:
     assert closed == [threading.get_ident()]
 
 
+def can_fork(gate: ForkGate) -> bool:
+    """Whether another thread can fork now."""
+    forker = threading.Thread(target=lambda: (gate.close(), gate.open()), daemon=True)
+    forker.start()
+    forker.join(HANG_SECONDS)
+    return not forker.is_alive()
+
+
 def test_the_garbage_collector_may_close_a_connection_at_any_moment() -> None:
-    """A thread that holds the gate, is entering it or forks does not wait for itself."""
-    gate = ForkGate()
-    with gate, gate._condition, gate:
-        pass
+    """A thread that is in an operation, begins one or forks does not wait for itself."""
+    gate, closed = ForkGate(), list[str]()
+
+    def collect(name: str) -> None:
+        gate.close_collected(SimpleNamespace(close=lambda: closed.append(name)))
+
+    with gate.lock(), gate._changing, gate.lock():
+        collect("in an operation")
     gate.close()
-    with gate:
-        pass
-    other = threading.Thread(target=gate.__enter__)
+    with gate.lock():
+        collect("in a fork")
+    other = threading.Thread(target=lambda: gate.lock().acquire())
     other.start()
-    with gate:  # while the other thread waits for the fork
-        pass
-    assert gate._holders == {}
+    collect("while another thread waits for the fork")
     gate.open()
     other.join(HANG_SECONDS)
-    assert gate._holders == {other.ident: 1}
+    assert (len(closed), other.is_alive()) == (3, False)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # within destructors
+@pytest.mark.parametrize("act", ["write", "version", "open and close"])
+def test_an_exception_at_any_moment_leaves_no_lock_behind(act: str, tmp_path: Path) -> None:
+    """That of a signal handler: other connections can write afterwards, and other threads can fork."""
+    url, step, moments = f"sqlite:///{tmp_path}/n.db", 0, [0]
+    database, other = open_counter(url), open_counter(url, 1.0)
+    acts: dict[str, Callable[[], object]] = {
+        "write": lambda: count(database),
+        "version": database.version,
+        "open and close": lambda: open_database(Secret(url)).close(),
+    }
+    while step <= moments[0]:
+        step += 1
+        with contextlib.suppress(Interrupted), interruption_at(step) as moments:
+            acts[act]()
+        count(other)
+        assert can_fork(FORK_GATE), step
+    assert step > 10
+    assert count(database) >= step
+    for each in (database, other):
+        each.close()
+
+
+def test_an_exception_within_a_context_manager_in_python_would_leave_its_lock() -> None:
+    """Control: Python may run a signal handler between a lock and the block that releases it."""
+    gate = ForkGate()
+
+    class Python:
+        def __enter__(self) -> None:
+            gate.lock().acquire()
+
+        def __exit__(self, *_: object) -> None:
+            gate.lock().release()
+
+    def interrupted(step: int) -> bool:
+        try:
+            with interruption_at(step), Python():
+                return False
+        except Interrupted:
+            return True
+
+    def is_left() -> bool:
+        found: list[bool] = []
+        lock = gate.lock()
+        thread = threading.Thread(target=lambda: found.append(is_free(lock)))
+        thread.start()
+        thread.join()
+        return found == [False]
+
+    assert any(is_left() for _ in itertools.takewhile(interrupted, itertools.count(1)))
 
 
 REPLACERS: dict[str, Callable[[Path], object]] = {

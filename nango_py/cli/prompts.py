@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,13 +119,15 @@ def _read_line(field: Field) -> str:
     default = _default_text(field)
     is_optional = default is not None or not field.required
     try:
-        text: str = click.prompt(
-            _question(field),
-            hide_input=field.kind in {"password", "multiline"},
-            err=True,
-            show_default=default is not None,
-            default="" if default is None and is_optional else default,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", getpass.GetPassWarning)  # that no terminal can hide the input
+            text: str = click.prompt(
+                _question(field),
+                hide_input=field.kind in {"password", "multiline"},
+                err=True,
+                show_default=default is not None,
+                default="" if default is None and is_optional else default,
+            )
     except click.Abort:
         if sys.stdin.isatty():
             raise

@@ -13,7 +13,6 @@ import atexit
 import contextlib
 import functools
 import gc
-import getpass
 import importlib
 import json
 import os
@@ -25,7 +24,6 @@ import sys
 import tempfile
 import threading
 import traceback
-import warnings
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NoReturn, Self
 
@@ -107,7 +105,8 @@ class Child:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # the server has not reported its end yet
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Send SIGKILL, unless it has ended."""
@@ -259,7 +258,6 @@ class Server:
 
 def become(order: Mapping[str, Any]) -> None:
     """Take the folder, the environment and the streams of an order."""
-    warnings.simplefilter("default", getpass.GetPassWarning)  # without a terminal, users see it
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])

@@ -74,8 +74,11 @@ def check_dots(path: str) -> None:
     """Refuse `.` and `..` segments in every encoding that a server may decode to them."""
     decoded = path
     for _ in range(8):
-        before, lenient = decoded, _ODD_SLASH.sub("/", _ODD_DOT.sub(".", decoded))
-        decoded = unicodedata.normalize("NFKC", unquote(lenient, errors="replace"))
+        before = decoded
+        if "%" in decoded:
+            decoded = unquote(_ODD_SLASH.sub("/", _ODD_DOT.sub(".", decoded)), errors="replace")
+        if not decoded.isascii():
+            decoded = unicodedata.normalize("NFKC", decoded)
         if before == decoded:
             break
     else:
@@ -83,7 +86,7 @@ def check_dots(path: str) -> None:
     segments = re.split(r"[/\\]", decoded)
     has_dots = any(segment.partition(";")[0].strip() in {".", ".."} for segment in segments)
     has_control = _CONTROL.search(decoded) is not None
-    del path, before, lenient, decoded, segments
+    del path, before, decoded, segments
     if has_dots:
         raise TemplateProblem(
             "E316", "the path has a dot segment", expected='expected no "." or ".." between slashes'
